@@ -1,0 +1,60 @@
+/** The contract of a proxy mode: decisions in, kernel state out. A mode translates; it decides nothing. */
+import type { Decision, DecisionKey } from "../../service/decision.ts";
+import type { NodeSettings } from "../../service/settings.ts";
+
+/** The modes, by the names of KubeProxyConfiguration.mode. */
+export type ModeName = "nftables" | "iptables" | "ipvs" | "userspace" | "ebpf" | "kernelspace";
+
+/** Whether this machine can run a mode; if not, everything that is missing, each with its remedy. */
+export type Probe = { readonly able: true } | { readonly able: false; readonly missing: readonly string[] };
+
+/** What changed since the last successful `apply`: decisions by key, undefined for those that are gone. */
+export type Changes = ReadonlyMap<DecisionKey, Decision | undefined>;
+
+/** Everything that a mode must make true. */
+export interface Desired {
+  readonly settings: NodeSettings;
+  readonly decisions: ReadonlyMap<DecisionKey, Decision>;
+}
+
+/** Something in the kernel that is not as decided. */
+export interface Drift {
+  /** What, where: `table ip portolan: gone`, `map ip portolan endpoints: 3 elements missing`. */
+  readonly what: string;
+}
+
+/** A running mode. Its methods are never called while an earlier call of any of them is unfinished. */
+export interface Mode {
+  readonly name: ModeName;
+  /**
+   * Makes the kernel as `desired` says, whatever is there now, without a moment in which traffic sees less than either
+   * the old or the new state. The first call after start, and the answer to drift or doubt.
+   *
+   * @throws if the kernel refused; the kernel's state is then the old one, or a mix that the next `replace` mends.
+   */
+  replace(desired: Desired, signal: AbortSignal): Promise<void>;
+  /**
+   * Applies changed decisions; work is proportional to the change. Only after a `replace` that succeeded.
+   *
+   * @throws as `replace`; the caller must then `replace`.
+   */
+  apply(changes: Changes, signal: AbortSignal): Promise<void>;
+  /** Compares the kernel with what was applied last. Read-only. */
+  audit(signal: AbortSignal): Promise<readonly Drift[]>;
+  /**
+   * Calls `onDrift` as soon as somebody else changes what this mode wrote, as far as the kernel tells; until `signal`.
+   * May be absent where the kernel tells nothing.
+   */
+  watch?(onDrift: (drift: Drift) => void, signal: AbortSignal): void;
+  /** Frees what this process holds (sockets, listeners). The kernel's state stays and keeps serving. */
+  close(): void;
+}
+
+/** What each folder of `modes/` exports: how to look for, make and remove a mode. */
+export interface ModeFactory {
+  readonly name: ModeName;
+  probe(): Promise<Probe>;
+  create(): Promise<Mode>;
+  /** Removes everything this mode may have left in the kernel, needing no state but the kernel's; idempotent. */
+  cleanup(): Promise<void>;
+}
