@@ -19,6 +19,8 @@ export interface ServicePortName {
 export interface Endpoint {
   readonly address: Address;
   readonly port: number;
+  /** True if it runs on this node, or may: its node is unknown. A client that is its own endpoint exists only there. */
+  readonly local: boolean;
 }
 
 /**
