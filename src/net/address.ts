@@ -24,7 +24,9 @@ export type Address = string & { readonly [addressBrand]: true };
  * @returns the canonical address, or undefined if `text` is not one.
  */
 export function tryParseAddress(text: string): Address | undefined {
-  const bytes = text.includes(":") ? parseIPv6(text) : parseIPv4(text);
+  // The strict IPv4 syntax has one text for each value, so that nothing needs to be formatted.
+  if (!text.includes(":")) return parseIPv4(text) && (text as Address);
+  const bytes = parseIPv6(text);
   return bytes && addressFromBytes(bytes);
 }
 

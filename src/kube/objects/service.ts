@@ -1,7 +1,10 @@
 /** Services, reduced to what service networking uses (`v1.Service` of the Kubernetes API). */
-import type { Address } from "../../net/address.ts";
+import { type Address, familyOf } from "../../net/address.ts";
 import type { Prefix } from "../../net/prefix.ts";
 import type { Protocol } from "../../net/protocol.ts";
+import { type Fields, Problems } from "./fields.ts";
+import { intern } from "./intern.ts";
+import type { Projected, Resource } from "./resource.ts";
 
 /** A Service. Addresses are of both families; headless and ExternalName Services have no `clusterIPs`. */
 export interface Service {
@@ -34,4 +37,114 @@ export interface ServicePort {
   readonly port: number;
   /** 0 where there is none. */
   readonly nodePort: number;
+}
+
+const types = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] as const;
+const policies = ["Cluster", "Local"] as const;
+/** What the API server sets where `sessionAffinityConfig` says nothing: 3 hours. */
+const defaultAffinitySeconds = 10_800;
+
+/** Reduces a raw `v1.Service`. */
+export function projectService(raw: unknown): Projected<Service> {
+  const problems = new Problems();
+  const root = problems.fields("Service", raw);
+  const metadata = problems.fields("metadata", root.metadata);
+  const spec = problems.fields("spec", root.spec);
+  const service: Service = {
+    kind: "Service",
+    namespace: intern(problems.name("metadata.namespace", metadata.namespace, "label")),
+    name: intern(problems.name("metadata.name", metadata.name, "label")),
+    uid: problems.text("metadata.uid", metadata.uid),
+    type: problems.oneOf("spec.type", spec.type, types, "ClusterIP"),
+    clusterIPs: readClusterIPs(spec, problems),
+    externalIPs: problems.each("spec.externalIPs", spec.externalIPs, (path, item) =>
+      problems.reachableAddress(path, item),
+    ),
+    loadBalancerIPs: readLoadBalancerIPs(root, problems),
+    loadBalancerSourceRanges: problems.each(
+      "spec.loadBalancerSourceRanges",
+      spec.loadBalancerSourceRanges,
+      (path, item) => problems.prefix(path, item),
+    ),
+    ports: readPorts(spec, problems),
+    externalTrafficPolicy: readPolicy("externalTrafficPolicy", spec, problems),
+    internalTrafficPolicy: readPolicy("internalTrafficPolicy", spec, problems),
+    healthCheckNodePort: problems.integer("spec.healthCheckNodePort", spec.healthCheckNodePort, 0, 65535, 0),
+    affinitySeconds: readAffinity(spec, problems),
+  };
+  return problems.result(() => service);
+}
+
+/** Services of the API. */
+export const services: Resource<Service> = {
+  group: "",
+  version: "v1",
+  kind: "Service",
+  plural: "services",
+  namespaced: true,
+  project: projectService,
+};
+
+function readPolicy(field: string, spec: Fields, problems: Problems): "Cluster" | "Local" {
+  return problems.oneOf(`spec.${field}`, spec[field], policies, "Cluster");
+}
+
+/** One address of each family at most; none for headless Services and for those that wait for theirs. */
+function readClusterIPs(spec: Fields, problems: Problems): readonly Address[] {
+  const single = spec.clusterIP;
+  const raw = spec.clusterIPs ?? (single === undefined || single === null ? [] : [single]);
+  const read = (path: string, item: unknown) =>
+    item === "None" || item === "" ? undefined : problems.reachableAddress(path, item);
+  const addresses = problems.each("spec.clusterIPs", raw, read);
+  if (new Set(addresses.map(familyOf)).size < addresses.length) {
+    problems.invalid("spec.clusterIPs", addresses.join(","), "must have one address of each family at most");
+  }
+  return addresses;
+}
+
+function readLoadBalancerIPs(root: Fields, problems: Problems): Service["loadBalancerIPs"] {
+  const status = problems.fields("status", root.status);
+  const ingress = problems.fields("status.loadBalancer", status.loadBalancer).ingress;
+  return problems.each("status.loadBalancer.ingress", ingress, (path, item) => {
+    const entry = problems.fields(path, item);
+    if (entry.ip === undefined || entry.ip === null || entry.ip === "") return undefined;
+    const ipMode = problems.oneOf(`${path}.ipMode`, entry.ipMode, ["VIP", "Proxy"], "VIP");
+    const ip = problems.address(`${path}.ip`, entry.ip);
+    return ip && { ip, ipMode };
+  });
+}
+
+function readPorts(spec: Fields, problems: Problems): readonly ServicePort[] {
+  const seen = new Set<string>();
+  const raw = problems.list("spec.ports", spec.ports);
+  return problems.each("spec.ports", raw, (path, item) => {
+    const entry = problems.fields(path, item);
+    const named = raw.length > 1 || (entry.name ?? "") !== "";
+    const port: ServicePort = {
+      name: named ? intern(problems.name(`${path}.name`, entry.name, "label")) : "",
+      protocol: problems.protocol(`${path}.protocol`, entry.protocol),
+      port: problems.integer(`${path}.port`, entry.port, 1, 65535, 0),
+      nodePort: problems.integer(`${path}.nodePort`, entry.nodePort, 0, 65535, 0),
+    };
+    if (entry.port === undefined || entry.port === null) problems.required(`${path}.port`, "1 to 65535");
+    const number = `${port.protocol} ${port.port}`;
+    for (const [field, key] of [
+      ["port", number],
+      ["name", port.name],
+    ] as const) {
+      if (key !== "" && seen.has(key))
+        problems.invalid(`${path}.${field}`, key, "is that of another port of this Service");
+      seen.add(key);
+    }
+    return port;
+  });
+}
+
+function readAffinity(spec: Fields, problems: Problems): number {
+  const kind = problems.oneOf("spec.sessionAffinity", spec.sessionAffinity, ["None", "ClientIP"], "None");
+  const config = problems.fields("spec.sessionAffinityConfig", spec.sessionAffinityConfig);
+  const path = "spec.sessionAffinityConfig.clientIP";
+  const seconds = problems.fields(path, config.clientIP).timeoutSeconds;
+  const timeout = problems.integer(`${path}.timeoutSeconds`, seconds, 1, 86400, defaultAffinitySeconds);
+  return kind === "ClientIP" ? timeout : 0;
 }
