@@ -77,6 +77,9 @@ export function decisionKey(service: ServicePortName, family: Family): DecisionK
   return `${formatServicePort(service)}/${service.protocol}/${family}`;
 }
 
+/** What changed since decisions were last looked at: by key, undefined for those that are gone. */
+export type Changes = ReadonlyMap<DecisionKey, Decision | undefined>;
+
 /** `namespace/name:port`, or `namespace/name` without a port name: as users, comments and upstream's hashes write it. */
 export function formatServicePort(service: ServicePortName): string {
   return service.port === ""

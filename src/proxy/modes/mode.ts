@@ -1,5 +1,5 @@
 /** The contract of a proxy mode: decisions in, kernel state out. A mode translates; it decides nothing. */
-import type { Decision, DecisionKey } from "../../service/decision.ts";
+import type { Changes, Decision, DecisionKey } from "../../service/decision.ts";
 import type { NodeSettings } from "../../service/settings.ts";
 
 /** The modes, by the names of KubeProxyConfiguration.mode. */
@@ -7,9 +7,6 @@ export type ModeName = "nftables" | "iptables" | "ipvs" | "userspace" | "ebpf" |
 
 /** Whether this machine can run a mode; if not, everything that is missing, each with its remedy. */
 export type Probe = { readonly able: true } | { readonly able: false; readonly missing: readonly string[] };
-
-/** What changed since the last successful `apply`: decisions by key, undefined for those that are gone. */
-export type Changes = ReadonlyMap<DecisionKey, Decision | undefined>;
 
 /** Everything that a mode must make true. */
 export interface Desired {
@@ -34,7 +31,8 @@ export interface Mode {
    */
   replace(desired: Desired, signal: AbortSignal): Promise<void>;
   /**
-   * Applies changed decisions; work is proportional to the change. Only after a `replace` that succeeded.
+   * Applies what changed since the last success, those that are gone first; work is proportional to the change. Only
+   * after a `replace` that succeeded.
    *
    * @throws as `replace`; the caller must then `replace`.
    */
