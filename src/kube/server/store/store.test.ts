@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import type { ApiObject } from "../json.ts";
+import { ChangeLog } from "./log.ts";
+import { Store } from "./store.ts";
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), "ptl-store-"));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+function configMap(name: string, data: string): ApiObject {
+  const metadata = { name, namespace: "default", uid: name, resourceVersion: "", creationTimestamp: "" };
+  return { apiVersion: "v1", kind: "ConfigMap", metadata, data: { data } };
+}
+
+const key = (name: string) => ({ resource: "configmaps", namespace: "default", name });
+const put = (name: string, data = "") => ({ key: key(name), put: configMap(name, data) });
+
+test("what was written is there again after opening the same directory, and versions go on", (t) => {
+  const path = folder(t);
+  const first = new Store(path);
+  first.commit([put("a"), put("b")]);
+  first.commit([{ key: key("b"), delete: true }]);
+  const { version } = first;
+  first.close();
+  const second = new Store(path);
+  t.after(() => second.close());
+  assert.equal(second.version, version);
+  assert.deepEqual(
+    second.list("configmaps").map((object) => object.metadata.name),
+    ["a"],
+  );
+  assert.ok(Number(second.commit([put("c")])[0]?.metadata.resourceVersion) > version);
+});
+
+test("lists are in order of namespace and name, and can begin behind a key", (t) => {
+  const store = new Store(folder(t));
+  t.after(() => store.close());
+  store.commit([put("b"), put("a"), put("c")]);
+  store.commit([{ key: { resource: "configmaps", namespace: "other", name: "z" }, put: configMap("z", "") }]);
+  const names = (...args: [string?, string?]) =>
+    store.list("configmaps", ...args).map((object) => object.metadata.name);
+  assert.deepEqual(names(), ["a", "b", "c", "z"]);
+  assert.deepEqual(names("default"), ["a", "b", "c"]);
+  assert.deepEqual(names("default", "default/a"), ["b", "c"]);
+  assert.deepEqual(names("", "default/c"), ["z"]);
+  assert.deepEqual(names("default", "default/c"), []);
+});
+
+test("changes can be read on from any remembered version, and from no other", () => {
+  const log = new ChangeLog(10, 3);
+  for (let version = 11; version <= 16; version++) {
+    log.push({ type: "ADDED", version, object: configMap(`o${version}`, ""), previous: undefined });
+  }
+  assert.equal(log.start, 13);
+  assert.equal(log.after(12, 10), undefined);
+  assert.deepEqual(
+    log.after(13, 10)?.map((change) => change.version),
+    [14, 15, 16],
+  );
+  assert.deepEqual(
+    log.after(13, 1)?.map((change) => change.version),
+    [14],
+  );
+  assert.deepEqual(log.after(16, 10), []);
+});
+
+test("a second process is refused the directory of the first", (t) => {
+  const path = folder(t);
+  const store = new Store(path);
+  t.after(() => store.close());
+  store.commit([put("a")]);
+  assert.throws(() => new Store(path), /cannot open .*objects.sqlite.*locked/);
+});
