@@ -67,6 +67,8 @@ export interface Decision {
   readonly local: readonly Endpoint[];
   /** Seconds that a client sticks to its endpoint, over all front ends of the service port; 0: not at all. */
   readonly affinitySeconds: number;
+  /** The TCP port on which this node answers health checks of the Service's load balancer; absent where it does not. */
+  readonly healthCheckNodePort?: number;
 }
 
 /** The key of a decision: unique for each service port and family, for use as a `Map` key. */
