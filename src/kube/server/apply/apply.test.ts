@@ -33,7 +33,7 @@ test("what a manager no longer applies goes, unless somebody else owns it", () =
   let live = apply(undefined, "a", { metadata: { name: "x", labels: { one: "1", both: "2" } }, spec: { replicas: 1 } });
   live = apply(live, "b", { metadata: { name: "x", labels: { both: "2" } } });
   live = apply(live, "a", { spec: { replicas: 1 } });
-  assert.deepEqual((live["metadata"] as JsonObject)["labels"], { both: "2" });
+  assert.deepEqual((live.metadata as JsonObject).labels, { both: "2" });
   assert.deepEqual(fieldsOf(live, "a"), [".spec.replicas"]);
 });
 
@@ -56,12 +56,12 @@ test("changing what another manager owns is a conflict that names the field and 
 test("lists with keys are merged item by item", () => {
   let live = apply(undefined, "a", { spec: { ports: [{ port: 80, name: "http" }] } });
   live = apply(live, "b", { spec: { ports: [{ port: 443, name: "https" }] } });
-  assert.deepEqual((live["spec"] as JsonObject)["ports"], [
+  assert.deepEqual((live.spec as JsonObject).ports, [
     { port: 443, name: "https" },
     { port: 80, name: "http" },
   ]);
   live = apply(live, "a", { spec: { replicas: 1 } });
-  assert.deepEqual((live["spec"] as JsonObject)["ports"], [{ port: 443, name: "https" }]);
+  assert.deepEqual((live.spec as JsonObject).ports, [{ port: 443, name: "https" }]);
   assert.deepEqual(fieldsOf(live, "b"), [
     '.spec.ports[port=443,protocol="TCP"]',
     '.spec.ports[port=443,protocol="TCP"].name',

@@ -47,8 +47,8 @@ export function ownableLeaves(schema: Struct, object: JsonObject): Map<string, J
 export function managersOf(object: JsonObject | undefined): readonly Manager[] {
   return listAt(object, "metadata", "managedFields").flatMap((entry) => {
     if (!isObject(entry)) return [];
-    const fields = fromFieldsV1(entry["fieldsV1"]);
-    const operation = entry["operation"];
+    const fields = fromFieldsV1(entry.fieldsV1);
+    const operation = entry.operation;
     if (fields === undefined || (operation !== "Apply" && operation !== "Update")) return [];
     return [
       {
@@ -65,7 +65,7 @@ export function managersOf(object: JsonObject | undefined): readonly Manager[] {
 
 /** The object with these managers, those without fields left out. */
 export function withManagers(object: JsonObject, managers: readonly Manager[]): JsonObject {
-  const metadata = isObject(object["metadata"]) ? object["metadata"] : {};
+  const metadata = isObject(object.metadata) ? object.metadata : {};
   const entries = managers
     .filter((manager) => manager.fields.size > 0)
     .map((manager) => ({
@@ -128,5 +128,5 @@ export function trackUpdate(
 }
 
 function at(object: JsonObject): Json | undefined {
-  return isObject(object["metadata"]) ? object["metadata"]["managedFields"] : undefined;
+  return isObject(object.metadata) ? object.metadata.managedFields : undefined;
 }

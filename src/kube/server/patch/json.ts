@@ -36,12 +36,12 @@ export function jsonPatch(target: Json, patch: Json): Json {
 }
 
 function perform(document: Json, operation: JsonObject): Json {
-  const path = pointer(operation["path"], "path");
+  const path = pointer(operation.path, "path");
   const given = () => {
-    if (operation["value"] === undefined) throw new PatchError("value is missing");
-    return operation["value"];
+    if (operation.value === undefined) throw new PatchError("value is missing");
+    return operation.value;
   };
-  switch (operation["op"]) {
+  switch (operation.op) {
     case "add":
       return add(document, path, given());
     case "remove":
@@ -50,7 +50,7 @@ function perform(document: Json, operation: JsonObject): Json {
       lookUp(document, path);
       return path.length === 0 ? given() : add(remove(document, path), path, given());
     case "move": {
-      const from = pointer(operation["from"], "from");
+      const from = pointer(operation.from, "from");
       if (from.length < path.length && from.every((part, i) => part === path[i])) {
         throw new PatchError("a value cannot move into itself");
       }
@@ -58,12 +58,12 @@ function perform(document: Json, operation: JsonObject): Json {
       return add(remove(document, from), path, value);
     }
     case "copy":
-      return add(document, path, lookUp(document, pointer(operation["from"], "from")));
+      return add(document, path, lookUp(document, pointer(operation.from, "from")));
     case "test":
-      if (!sameJson(lookUp(document, path), given())) throw new PatchError(`testing value ${operation["path"]} failed`);
+      if (!sameJson(lookUp(document, path), given())) throw new PatchError(`testing value ${operation.path} failed`);
       return document;
     default:
-      throw new PatchError(`unexpected kind: ${JSON.stringify(operation["op"] ?? null)}`);
+      throw new PatchError(`unexpected kind: ${JSON.stringify(operation.op ?? null)}`);
   }
 }
 

@@ -83,7 +83,7 @@ test("a JSON patch of anything is refused or done, and never changes what it was
         assert.ok(error instanceof PatchError);
       }
       assert.equal(JSON.stringify(target), before);
-      assert.equal(({} as JsonObject)["x"], undefined);
+      assert.equal(({} as JsonObject).x, undefined);
     }),
   );
 });
@@ -109,24 +109,21 @@ test("strategic merge patches merge lists by key, keep order, and follow directi
     strategy: { type: "Rolling", rolling: { a: "1" } },
   };
   const after = (patch: JsonObject) => strategicMerge(schema, original, patch);
-  assert.deepEqual(after({ labels: { a: null, c: "3" } })["labels"], { b: "2", c: "3" });
-  assert.deepEqual(after({ ports: [{ port: 443, name: "tls" }] })["ports"], [
+  assert.deepEqual(after({ labels: { a: null, c: "3" } }).labels, { b: "2", c: "3" });
+  assert.deepEqual(after({ ports: [{ port: 443, name: "tls" }] }).ports, [
     { port: 80, name: "http" },
     { port: 443, name: "tls" },
   ]);
-  assert.deepEqual(after({ ports: [{ port: 80, $patch: "delete" }] })["ports"], [{ port: 443, name: "https" }]);
-  assert.deepEqual(after({ ports: [{ $patch: "replace" }, { port: 1 }] })["ports"], [{ port: 1 }]);
+  assert.deepEqual(after({ ports: [{ port: 80, $patch: "delete" }] }).ports, [{ port: 443, name: "https" }]);
+  assert.deepEqual(after({ ports: [{ $patch: "replace" }, { port: 1 }] }).ports, [{ port: 1 }]);
   assert.deepEqual(
-    after({ "$setElementOrder/ports": [{ port: 443 }, { port: 22 }, { port: 80 }], ports: [{ port: 22 }] })["ports"],
+    after({ "$setElementOrder/ports": [{ port: 443 }, { port: 22 }, { port: 80 }], ports: [{ port: 22 }] }).ports,
     [{ port: 443, name: "https" }, { port: 22 }, { port: 80, name: "http" }],
   );
-  assert.deepEqual(after({ finalizers: ["z"], "$deleteFromPrimitiveList/finalizers": ["x"] })["finalizers"], [
-    "y",
-    "z",
-  ]);
-  assert.deepEqual(after({ args: ["2"] })["args"], ["2"]);
-  assert.deepEqual(after({ strategy: { $retainKeys: ["type"], type: "Recreate" } })["strategy"], { type: "Recreate" });
-  assert.deepEqual(after({ labels: { $patch: "replace", z: "9" } })["labels"], { z: "9" });
+  assert.deepEqual(after({ finalizers: ["z"], "$deleteFromPrimitiveList/finalizers": ["x"] }).finalizers, ["y", "z"]);
+  assert.deepEqual(after({ args: ["2"] }).args, ["2"]);
+  assert.deepEqual(after({ strategy: { $retainKeys: ["type"], type: "Recreate" } }).strategy, { type: "Recreate" });
+  assert.deepEqual(after({ labels: { $patch: "replace", z: "9" } }).labels, { z: "9" });
   assert.throws(() => after({ ports: [{ name: "x" }] }), /merge key: port/);
   assert.throws(() => after({ labels: { $patch: "explode" } }), /unknown \$patch directive/);
 });

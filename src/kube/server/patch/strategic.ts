@@ -16,14 +16,14 @@ const deleteFrom = "$deleteFromPrimitiveList/";
  * @throws {PatchError} if a directive is unknown or stands where it cannot.
  */
 export function strategicMerge(schema: Schema, original: JsonObject, patch: JsonObject): JsonObject {
-  const directive = patch["$patch"];
+  const directive = patch.$patch;
   if (directive === "replace") return withoutDirectives(schema, patch);
   if (directive === "delete") return {};
   if (directive !== undefined && directive !== "merge") {
     throw new PatchError(`unknown $patch directive ${JSON.stringify(directive)}: use merge, replace or delete`);
   }
   const result: MutableObject = { ...original };
-  const retain = patch["$retainKeys"];
+  const retain = patch.$retainKeys;
   if (retain !== undefined) {
     if (!isList(retain)) throw new PatchError("$retainKeys is a list of member names");
     for (const name of Object.keys(result)) if (!retain.includes(name)) delete result[name];
@@ -83,15 +83,15 @@ function mergeByKey(schema: ListSchema, before: readonly Json[], patch: readonly
     if (!isObject(item)) throw new PatchError(`the items of a list that is merged by ${key} are objects`);
     return item;
   });
-  if (items.some((item) => item["$patch"] === "replace")) {
-    return items.filter((item) => item["$patch"] !== "replace").map((item) => withoutDirectives(schema.items, item));
+  if (items.some((item) => item.$patch === "replace")) {
+    return items.filter((item) => item.$patch !== "replace").map((item) => withoutDirectives(schema.items, item));
   }
   let result: Json[] = [...before];
   for (const item of items) {
     if (item[key] === undefined)
       throw new PatchError(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`);
     const same = (other: Json) => isObject(other) && sameJson(other[key], item[key]);
-    if (item["$patch"] === "delete") {
+    if (item.$patch === "delete") {
       result = result.filter((other) => !same(other));
       continue;
     }

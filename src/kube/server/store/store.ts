@@ -71,8 +71,8 @@ export class Store {
       this.#version = this.#fact("version");
       this.#opened = this.#version;
       for (const row of this.#db.prepare("SELECT resource, namespace, name, json FROM objects").iterate()) {
-        const object = JSON.parse(String(row["json"])) as ApiObject;
-        this.#shelf(String(row["resource"])).objects.set(`${row["namespace"]}/${row["name"]}`, object);
+        const object = JSON.parse(String(row.json)) as ApiObject;
+        this.#shelf(String(row.resource)).objects.set(`${row.namespace}/${row.name}`, object);
       }
     } catch (error) {
       this.#db.close();
@@ -196,7 +196,7 @@ export class Store {
   }
 
   #fact(name: string): number {
-    return Number(this.#db.prepare("SELECT value FROM facts WHERE name = ?").get(name)?.["value"]);
+    return Number(this.#db.prepare("SELECT value FROM facts WHERE name = ?").get(name)?.value);
   }
 }
 
