@@ -88,6 +88,7 @@ function decidePort(
   const pools = poolsOf(candidatesOf(port, family, slices, context.nodeName), uses, context);
   const inside = internalOutcomes(internalLocal, pools, rules);
   const outside = externalOutcomes(externalLocal, pools, rules);
+  const healthCheck = healthCheckPort(service);
   return {
     service: { namespace: service.namespace, name: service.name, port: port.name, protocol: port.protocol },
     family,
@@ -95,6 +96,7 @@ function decidePort(
     cluster: pools.cluster,
     local: sameEndpoints(pools.cluster, pools.local) ? pools.cluster : pools.local,
     affinitySeconds: service.affinitySeconds,
+    ...(healthCheck !== 0 && { healthCheckNodePort: healthCheck }),
   };
 }
 
