@@ -1,0 +1,70 @@
+/** YAML as Kubernetes' tools read it: YAML 1.1's scalars (`yes` is true, `017` is 15), strict and bounded. */
+import { isMap, LineCounter, parseAllDocuments, type Tags } from "yaml";
+
+/** One document of a YAML text. */
+export interface YamlDocument {
+  /** Plain data, as of JSON. */
+  readonly value: unknown;
+  /** The line of the text where the document begins, from 1. */
+  readonly line: number;
+}
+
+/** Text that is not YAML, or not such as is read here. */
+export class YamlError extends Error {
+  override readonly name = "YamlError";
+  /** The line at fault, from 1. */
+  readonly line: number;
+
+  constructor(message: string, line: number) {
+    super(message);
+    this.line = line;
+  }
+}
+
+/** Nodes that all aliases of a document may stand for together: enough for manifests, no use as a bomb. */
+const maximumAliases = 1000;
+
+/** Types of YAML 1.1 that Kubernetes' YAML library does not know either: it leaves `2026-01-01` and `1:20` strings. */
+const unknownTags = new Set(["tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:omap", "tag:yaml.org,2002:pairs"]);
+
+const customTags = (tags: Tags): Tags =>
+  tags.filter(
+    (tag) => typeof tag === "string" || !(unknownTags.has(tag.tag) || ("format" in tag && tag.format === "TIME")),
+  );
+
+/**
+ * Parses a text of any number of documents. Empty documents are left out.
+ *
+ * @throws {YamlError} with the line at fault.
+ */
+export function parseYaml(text: string): readonly YamlDocument[] {
+  const lineCounter = new LineCounter();
+  const lineAt = (offset: number) => Math.max(1, lineCounter.linePos(offset).line);
+  try {
+    const documents = parseAllDocuments(text, { version: "1.1", customTags, lineCounter, prettyErrors: false });
+    const parsed: YamlDocument[] = [];
+    for (const document of documents) {
+      const error = document.errors[0];
+      if (error) throw new YamlError(error.message, lineAt(error.pos[0]));
+      const line = lineAt(document.contents?.range?.[0] ?? 0);
+      const value = toPlain(() => document.toJS({ maxAliasCount: maximumAliases }), line);
+      if (value === null || value === undefined) continue;
+      if (!isMap(document.contents)) throw new YamlError("a document must be a map of fields", line);
+      parsed.push({ value, line });
+    }
+    return parsed;
+  } catch (error) {
+    if (error instanceof RangeError) throw new YamlError("nested too deeply", 1);
+    throw error;
+  }
+}
+
+/** Aliases that expand too far or lead nowhere are found only now. */
+function toPlain(convert: () => unknown, line: number): unknown {
+  try {
+    return convert();
+  } catch (error) {
+    if (error instanceof RangeError || !(error instanceof Error)) throw error;
+    throw new YamlError(error.message, line);
+  }
+}
