@@ -29,3 +29,14 @@ export function isPort(value: unknown): value is number {
 export function formatHostPort(address: string, port: number): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
+
+/**
+ * Takes `host:port` or `[host]:port` apart; the host may be empty and is not checked.
+ *
+ * @returns undefined without a port from 0 to 65535, or with an IPv6 address that has no brackets.
+ */
+export function tryParseHostPort(text: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  return match && port <= 65535 ? { host: match[1] ?? match[2] ?? "", port } : undefined;
+}
