@@ -25,7 +25,8 @@ export interface Endpoint {
 
 /**
  * The kinds of client that policy tells apart: a pod as the configured local detector knows it, this node itself (a
- * packet from a local address), anyone else. Without a detector nobody counts as a pod.
+ * packet from a local address), anyone else. The first that fits counts, so the address of a bridge that lies in the
+ * range of the pods is a pod's. Without a detector nobody counts as a pod.
  */
 export type ClientKind = "pod" | "node" | "other";
 
@@ -41,7 +42,11 @@ export type Outcome =
 /** An outcome for each kind of client. */
 export type Outcomes = Readonly<Record<ClientKind, Outcome>>;
 
-/** A place where clients reach the service port. */
+/**
+ * A place where clients reach the service port. Among all decisions of a family no two have the same address, port and
+ * protocol, nor the same node port and protocol. Where an address of the node has a front end of its own on the number
+ * of a node port, the address comes first.
+ */
 export type FrontEnd =
   | { readonly kind: "ClusterIP"; readonly address: Address; readonly port: number; readonly outcomes: Outcomes }
   | { readonly kind: "ExternalIP"; readonly address: Address; readonly port: number; readonly outcomes: Outcomes }
@@ -50,7 +55,7 @@ export type FrontEnd =
       readonly address: Address;
       readonly port: number;
       readonly outcomes: Outcomes;
-      /** Only clients from these prefixes, everyone else is dropped; undefined: everyone. */
+      /** Only clients from these prefixes, of whatever kind; everyone else is dropped. Undefined: everyone. */
       readonly sources?: readonly Prefix[];
     }
   /** A port on those addresses of the node that `NodeSettings.nodePortAddresses` says. */
@@ -61,7 +66,7 @@ export interface Decision {
   readonly service: ServicePortName;
   readonly family: Family;
   readonly frontEnds: readonly FrontEnd[];
-  /** The endpoints of outcome pool "cluster", sorted, without doubles. */
+  /** The endpoints of outcome pool "cluster", sorted by `address:port` as text, without doubles. */
   readonly cluster: readonly Endpoint[];
   /** The endpoints of outcome pool "local": a subset of this node's endpoints, sorted. Empty where no outcome uses it. */
   readonly local: readonly Endpoint[];
