@@ -125,6 +125,24 @@ const cases: readonly Case[] = [
     ],
   },
   {
+    name: "a load balancer of policy Local has a health check",
+    service: { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 31000 },
+    endpoints: two,
+    expected: [clusterIP, bothEndpoints, "health check 31000"],
+  },
+  {
+    name: "a load balancer of policy Cluster has no health check",
+    service: { type: "LoadBalancer", healthCheckNodePort: 31000 },
+    endpoints: two,
+    expected: [clusterIP, bothEndpoints],
+  },
+  {
+    name: "a node port of policy Local has no health check",
+    service: { type: "NodePort", externalTrafficPolicy: "Local", healthCheckNodePort: 31000 },
+    endpoints: two,
+    expected: [clusterIP, bothEndpoints],
+  },
+  {
     name: "external policy Local without local endpoints drops others, pods and the node reach all",
     service: { type: "LoadBalancer", loadBalancerIPs: ["203.0.113.1"], externalTrafficPolicy: "Local" },
     endpoints: remote,

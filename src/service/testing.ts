@@ -102,7 +102,8 @@ export function endpoint(text: string): SliceEndpoint {
 
 /**
  * A decision in lines: `ClusterIP 10.96.0.1:80 pod=cluster node=cluster/masq other=cluster/masq`, then the pools that
- * are not empty: `cluster 10.244.0.1:8080 10.244.1.1:8080`, then `affinity 10`.
+ * are not empty: `cluster 10.244.0.1:8080 10.244.1.1:8080`, then `affinity 10` and
+ * `health check 31000`.
  */
 export function describeDecision(decision: Decision): readonly string[] {
   const pool = (name: "cluster" | "local") =>
@@ -114,6 +115,7 @@ export function describeDecision(decision: Decision): readonly string[] {
     ...pool("cluster"),
     ...pool("local"),
     ...(decision.affinitySeconds > 0 ? [`affinity ${decision.affinitySeconds}`] : []),
+    ...(decision.healthCheckNodePort === undefined ? [] : [`health check ${decision.healthCheckNodePort}`]),
   ];
 }
 
