@@ -1,0 +1,138 @@
+/**
+ * Runs the checks and tests of this repository: `npm test`, `npm run check` for the static part alone.
+ * `npm test -- unit`, `npm test -- kernel` and `npm test -- PATH...` run a part.
+ * Exits 0 if everything passed, 1 if not, 2 for wrong usage. In CI a skipped test is a failure.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, globSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { relative } from "node:path";
+import { run } from "node:test";
+import { checkLayers } from "./layers.ts";
+
+const root = process.cwd();
+
+interface Failure {
+  readonly title: string;
+  readonly detail: string;
+}
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const failures: Failure[] = [];
+const skips: string[] = [];
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Runs a static check as one test. */
+async function check(name: string, work: () => Promise<string>): Promise<void> {
+  const start = performance.now();
+  const problem = await work();
+  say(`${problem === "" ? "ok  " : "FAIL"} ${name} (${seconds(performance.now() - start)})`);
+  if (problem === "") counts.passed++;
+  else counts.failed++;
+  if (problem !== "") failures.push({ title: name, detail: problem });
+}
+
+/** The output of a program that failed; empty if it succeeded. */
+function outputIfFailed(program: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [program, ...args], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+      });
+    }
+    child.on("close", (code) => resolve(code === 0 ? "" : output || `exit status ${code}`));
+  });
+}
+
+async function staticChecks(): Promise<void> {
+  await Promise.all([
+    check("types (tsc)", () => outputIfFailed("node_modules/typescript/bin/tsc", ["-p", "."])),
+    check("lint and format (biome)", () => outputIfFailed("node_modules/@biomejs/biome/bin/biome", ["ci", "."])),
+    check("imports point down the list of folders", async () => checkLayers().join("\n")),
+  ]);
+}
+
+/** Runs test files, each in a process of its own, and says how each went as soon as it is done. */
+async function testFiles(files: readonly string[], concurrency: number): Promise<void> {
+  if (files.length === 0) return;
+  const perFile = new Map<string, { passed: number; failed: number; skipped: number }>();
+  const stream = run({ files: [...files], concurrency, timeout: 240_000 });
+  const of = (file: string | undefined) => {
+    const name = relative(root, file ?? "?");
+    const entry = perFile.get(name) ?? { passed: 0, failed: 0, skipped: 0 };
+    perFile.set(name, entry);
+    return { name, entry };
+  };
+  stream.on("test:pass", (data) => {
+    if (data.details.type === "suite" || isFile(data.name, data.file)) return;
+    const { name, entry } = of(data.file);
+    if (data.skip !== undefined && data.skip !== false) {
+      entry.skipped++;
+      counts.skipped++;
+      skips.push(`${name}: ${data.name}${typeof data.skip === "string" ? `: ${data.skip}` : ""}`);
+    } else {
+      entry.passed++;
+      counts.passed++;
+    }
+  });
+  stream.on("test:fail", (data) => {
+    const cause = data.details.error?.cause ?? data.details.error;
+    if (data.details.type === "suite" && String(cause).includes("subtest")) return;
+    const { name, entry } = of(data.file);
+    entry.failed++;
+    counts.failed++;
+    const detail = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+    failures.push({ title: `${name}: ${data.name}`, detail });
+    say(`FAIL ${name}: ${data.name}`);
+  });
+  stream.on("test:summary", (data) => {
+    if (data.file === undefined) return;
+    const { name, entry } = of(data.file);
+    const parts = [`${entry.passed} passed`];
+    if (entry.failed > 0) parts.push(`${entry.failed} failed`);
+    if (entry.skipped > 0) parts.push(`${entry.skipped} skipped`);
+    say(`${entry.failed > 0 ? "FAIL" : "ok  "} ${name} (${parts.join(", ")}, ${seconds(data.duration_ms)})`);
+  });
+  stream.on("test:stderr", (data) => {
+    if (process.env.VERBOSE !== undefined) process.stderr.write(data.message);
+  });
+  for await (const _ of stream);
+}
+
+/** Whether an event speaks of a whole file, which the runner reports like a test. */
+function isFile(name: string, file: string | undefined): boolean {
+  return name.endsWith(".test.ts") && (file === undefined || file.endsWith(name) || relative(root, file) === name);
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
+async function main(parts: readonly string[]): Promise<number> {
+  const wants = (part: string) => parts.length === 0 || parts.includes(part);
+  const paths = parts.filter((part) => !["static", "unit", "kernel"].includes(part));
+  const missing = paths.filter((path) => !existsSync(path));
+  if (missing.length > 0) {
+    process.stderr.write(
+      `no such file: ${missing.join(", ")}\nusage: npm test -- [static] [unit] [kernel] [PATH...]\n`,
+    );
+    return 2;
+  }
+  if (wants("static")) await staticChecks();
+  if (wants("unit")) await testFiles(globSync("src/**/*.test.ts").sort(), availableParallelism());
+  if (wants("kernel")) await testFiles(globSync("test/**/*.test.ts").sort(), availableParallelism());
+  await testFiles(paths, 1);
+  for (const { title, detail } of failures) say(`\n--- ${title}\n${detail}`);
+  if (skips.length > 0) say(`\nskipped:\n${skips.map((skip) => `  ${skip}`).join("\n")}`);
+  const ci = process.env.CI !== undefined && process.env.CI !== "" && process.env.CI !== "false";
+  if (ci && skips.length > 0) say("In CI every test must run: the skipped ones count as failures.");
+  say(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+  return counts.failed > 0 || (ci && counts.skipped > 0) ? 1 : 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));
