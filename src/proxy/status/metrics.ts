@@ -1,0 +1,133 @@
+/** The metrics of the service proxy: kube-proxy's names with their meaning, and a few of our own. */
+import { exponentialBuckets, linearBuckets, type MetricOptions, type Registry } from "../../telemetry/metrics.ts";
+import { type FeatureGate, type FeatureName, featureEnabled, featureGates } from "../config/gates.ts";
+
+/** All metrics of the proxy, registered. */
+export type ProxyMetrics = ReturnType<typeof registerProxyMetrics>;
+
+/** Registers the metrics of the proxy. */
+export function registerProxyMetrics(registry: Registry) {
+  const kube = (name: string, help: string, ...labels: readonly string[]): MetricOptions => ({
+    name: `kubeproxy_${name}`,
+    help,
+    labels,
+    stability: "ALPHA",
+  });
+  const syncBuckets = exponentialBuckets(0.001, 2, 15);
+  const family = "ip_family";
+  return {
+    syncDuration: registry.histograms({
+      ...kube("sync_proxy_rules_duration_seconds", "Time to apply changes to the kernel", family),
+      buckets: syncBuckets,
+    }),
+    fullSyncDuration: registry.histograms({
+      ...kube("sync_full_proxy_rules_duration_seconds", "Time to program the kernel as a whole", family),
+      buckets: syncBuckets,
+    }),
+    partialSyncDuration: registry.histograms({
+      ...kube("sync_partial_proxy_rules_duration_seconds", "Time to program what changed", family),
+      buckets: syncBuckets,
+    }),
+    lastSync: registry.gauges(
+      kube("sync_proxy_rules_last_timestamp_seconds", "When the kernel was last programmed successfully", family),
+    ),
+    lastQueued: registry.gauges(
+      kube("sync_proxy_rules_last_queued_timestamp_seconds", "When a change was last queued", family),
+    ),
+    networkProgramming: registry.histograms({
+      ...kube(
+        "network_programming_duration_seconds",
+        "From a change of a Service or pod in the cluster to its effect on this node",
+        family,
+      ),
+      buckets: [0, 0.25, 0.5, ...linearBuckets(1, 1, 59), ...linearBuckets(60, 5, 12), ...linearBuckets(120, 30, 7)],
+    }),
+    endpointChangesPending: registry.gauge(
+      kube("sync_proxy_rules_endpoint_changes_pending", "Changes of EndpointSlices not yet programmed"),
+    ),
+    endpointChanges: registry.counter(kube("sync_proxy_rules_endpoint_changes_total", "Changes of EndpointSlices")),
+    serviceChangesPending: registry.gauge(
+      kube("sync_proxy_rules_service_changes_pending", "Changes of Services not yet programmed"),
+    ),
+    serviceChanges: registry.counter(kube("sync_proxy_rules_service_changes_total", "Changes of Services")),
+    noLocalEndpoints: registry.gauges(
+      kube(
+        "sync_proxy_rules_no_local_endpoints_total",
+        "Service ports that a traffic policy of Local leaves without endpoints on this node",
+        family,
+        "traffic_policy",
+      ),
+    ),
+    healthz: registry.counters(kube("proxy_healthz_total", "Answers of /healthz by status", "code")),
+    livez: registry.counters(kube("proxy_livez_total", "Answers of /livez by status", "code")),
+    conntrackDuration: registry.histograms({
+      ...kube("conntrack_reconciler_sync_duration_seconds", "Time to remove stale UDP connections", family),
+      buckets: syncBuckets,
+    }),
+    conntrackDeleted: registry.counters(
+      kube("conntrack_reconciler_deleted_entries_total", "Stale UDP connections removed", family),
+    ),
+    syncFailures: registry.counters({
+      name: "portolan_sync_failures_total",
+      help: "Attempts to program the kernel that failed.",
+      labels: ["mode"],
+    }),
+    driftRepairs: registry.counters({
+      name: "portolan_drift_repairs_total",
+      help: "Times that the kernel was not as programmed and was mended.",
+      labels: ["mode"],
+    }),
+    applyDuration: registry.histograms({
+      name: "portolan_apply_duration_seconds",
+      help: "Time of one call into the mode.",
+      labels: ["mode", "operation"],
+      buckets: exponentialBuckets(0.00002, 2, 20),
+    }),
+    reaction: registry.histogram({
+      name: "portolan_reaction_seconds",
+      help: "From the arrival of a change in this process to its effect in the kernel.",
+      buckets: exponentialBuckets(0.0001, 2, 18),
+    }),
+    decisions: registry.gauge({
+      name: "portolan_decisions",
+      help: "Service ports and families that the kernel is programmed for.",
+    }),
+    conflicts: registry.gauge({
+      name: "portolan_conflicts",
+      help: "Addresses and ports that several services claim.",
+    }),
+    eventsSkipped: registry.counters({
+      name: "portolan_events_skipped_total",
+      help: "Kubernetes Events not posted.",
+      labels: ["why"],
+    }),
+  };
+}
+
+/** Registers `kubernetes_feature_enabled` for the gates as the configuration sets them. */
+export function registerFeatures(registry: Registry, set: Readonly<Record<string, boolean>>): void {
+  const metric = registry.gauges({
+    name: "kubernetes_feature_enabled",
+    help: "This metric records the data about the stage and enablement of a k8s feature.",
+    labels: ["name", "stage"],
+    stability: "BETA",
+  });
+  for (const [name, gate] of Object.entries(featureGates) as [FeatureName, FeatureGate][]) {
+    const stage = gate.stage === "GA" ? "" : gate.stage.toUpperCase();
+    metric.labels(name, stage).set(featureEnabled(name, set) ? 1 : 0);
+  }
+}
+
+/** Registers the versions of this program, under Kubernetes' name too: dashboards look for that. */
+export function registerBuildInfo(registry: Registry, version: string): void {
+  const [major = "", minor = ""] = version.split(".");
+  registry
+    .gauges({
+      name: "kubernetes_build_info",
+      help: "The version of this program; the value is always 1.",
+      labels: ["git_version", "major", "minor", "platform"],
+      stability: "ALPHA",
+    })
+    .labels(`v${version}-portolan`, major, minor, `${process.platform}/${process.arch}`)
+    .set(1);
+}
