@@ -1,0 +1,89 @@
+/** Removes what kube-proxy's and Portolan's iptables mode leave in the tables, and nothing of others. */
+import { canonicalRule } from "../../../kernel/xtables/rule.ts";
+import type { SavedTable } from "../../../kernel/xtables/save.ts";
+import type { Table, Xtables } from "../../../kernel/xtables/xtables.ts";
+import { families } from "../../../net/address.ts";
+import { jumps } from "./fixed.ts";
+import { chains, isServiceChain } from "./names.ts";
+
+/**
+ * The chains to remove beside those of services. KUBE-MARK-MASQ and KUBE-FIREWALL stay: kubelet uses them too.
+ */
+const leftovers: Readonly<Record<Table, readonly string[]>> = {
+  filter: [
+    chains.services,
+    chains.externalServices,
+    chains.nodePorts,
+    chains.proxyFirewall,
+    chains.forward,
+    chains.canary,
+  ],
+  nat: [chains.services, chains.nodePorts, chains.postrouting, chains.canary],
+  mangle: [chains.canary],
+};
+
+/**
+ * Cleans both families of one variant.
+ *
+ * @throws if a rule of somebody else still leads into one of the chains, naming it; everything else is gone then.
+ */
+export async function cleanXtables(xtables: Xtables): Promise<void> {
+  const kept: string[] = [];
+  for (const family of families) {
+    const program = xtables.program(family, "-save");
+    const saved = await xtables.save(family, ["filter", "nat", "mangle"]).catch((error: unknown) => {
+      // A node without IPv6 or without ip6tables has nothing to clean there.
+      if (family === "IPv6") return [];
+      throw error;
+    });
+    const { input, foreign } = cleanupInput(saved);
+    if (input.length > 0) await xtables.restore(family, input);
+    kept.push(...foreign.map((rule) => `${program}: ${rule}`));
+  }
+  if (kept.length > 0) {
+    throw new Error(`chains could not be removed, because rules of others lead into them: ${kept.join("; ")}`);
+  }
+}
+
+/**
+ * Input that removes the leftovers in the tables as saved, and the rules of others that lead into them, whose chains
+ * it empties only. Pure.
+ */
+export function cleanupInput(saved: readonly SavedTable[]): {
+  readonly input: readonly string[];
+  readonly foreign: readonly string[];
+} {
+  const input: string[] = [];
+  const foreign: string[] = [];
+  for (const { name: table, chains: present } of saved) {
+    const ours = new Set([...present.keys()].filter((chain) => isLeftover(table, chain)));
+    const deletions: string[] = [];
+    const used = new Set<string>();
+    for (const chain of present.values()) {
+      if (ours.has(chain.name)) continue;
+      for (const { text } of chain.rules) {
+        const target = /-[jg] (\S+)/.exec(text)?.[1] ?? "";
+        if (!ours.has(target)) continue;
+        if (isJump(table, chain.name, text)) {
+          deletions.push(`-D ${chain.name} ${text}\n`);
+        } else {
+          used.add(target);
+          foreign.push(`-t ${table} -A ${chain.name} ${text}`);
+        }
+      }
+    }
+    if (ours.size === 0) continue;
+    input.push(`*${table}\n`, ...[...ours].map((chain) => `:${chain} - [0:0]\n`), ...deletions);
+    input.push(...[...ours].filter((chain) => !used.has(chain)).map((chain) => `-X ${chain}\n`), "COMMIT\n");
+  }
+  return { input, foreign };
+}
+
+function isLeftover(table: string, chain: string): boolean {
+  return leftovers[table as Table]?.includes(chain) || (table === "nat" && isServiceChain(chain));
+}
+
+function isJump(table: string, from: string, text: string): boolean {
+  const rule = canonicalRule(text);
+  return jumps.some((jump) => jump.table === table && jump.from === from && canonicalRule(jump.rule) === rule);
+}

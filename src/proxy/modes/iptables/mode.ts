@@ -1,0 +1,152 @@
+/** The iptables mode at work: keeps the tables of both families as decided. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Xtables } from "../../../kernel/xtables/xtables.ts";
+import { type Family, families } from "../../../net/address.ts";
+import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
+import type { Desired, Drift, Mode } from "../mode.ts";
+import { type Context, contextOf, type Machine } from "./context.ts";
+import { compare, countEndpoints, type Differences, withComments } from "./expected.ts";
+import { canaryTables } from "./fixed.ts";
+import { routeLocalnet } from "./machine.ts";
+import { chains } from "./names.ts";
+import { type Change, changeInput, fullInput } from "./restore.ts";
+import { endpointsOf } from "./service.ts";
+import { inSlices } from "./slices.ts";
+
+/** What was applied last in one family. */
+interface Applied {
+  readonly context: Context;
+  readonly decisions: Map<DecisionKey, Decision>;
+  endpoints: number;
+}
+
+/** Milliseconds between two looks at the canary chains. */
+const canaryInterval = 10_000;
+
+/** The nft variant's programs and kernel need quadratic time for large transactions; 200 services take some 40 ms. */
+const servicesPerTransaction = { nft: 200, legacy: Number.POSITIVE_INFINITY };
+
+/** The mode, over the programs of one variant. */
+export class IptablesMode implements Mode {
+  readonly name = "iptables";
+  readonly #xtables: Xtables;
+  readonly #machine: Machine;
+  readonly #applied = new Map<Family, Applied>();
+  /** Counts the calls that write, so that a look at the canaries knows that it was overtaken. */
+  #writes = 0;
+
+  constructor(xtables: Xtables, machine: Machine) {
+    this.#xtables = xtables;
+    this.#machine = machine;
+  }
+
+  async replace({ settings, decisions }: Desired, signal: AbortSignal): Promise<void> {
+    this.#writes++;
+    this.#applied.clear();
+    const applied: [Family, Applied][] = [];
+    for (const family of families) {
+      if (settings.families[family] === undefined) continue;
+      const own = new Map([...decisions].filter(([, decision]) => decision.family === family));
+      const context = contextOf(settings, family, this.#machine);
+      const state = { context, decisions: own, endpoints: countEndpoints(own.values()) };
+      await this.#replaceFamily(family, state, signal);
+      applied.push([family, state]);
+    }
+    for (const [family, state] of applied) this.#applied.set(family, state);
+    this.#writes++;
+  }
+
+  async apply(changes: Changes, signal: AbortSignal): Promise<void> {
+    for (const [family, state] of this.#applied) {
+      const own = new Map<DecisionKey, Change>();
+      for (const [key, after] of changes) {
+        const before = state.decisions.get(key);
+        if (before !== undefined || after?.family === family) own.set(key, { before, after });
+      }
+      if (own.size === 0) continue;
+      let endpoints = state.endpoints;
+      for (const { before, after } of own.values()) endpoints += size(after) - size(before);
+      const input = changeInput(own.values(), state.context, withComments(endpoints));
+      if (input.length > 0) await this.#xtables.restore(family, input, signal);
+      state.endpoints = endpoints;
+      for (const [key, { after }] of own) {
+        if (after === undefined) state.decisions.delete(key);
+        else state.decisions.set(key, after);
+      }
+    }
+  }
+
+  async audit(signal: AbortSignal): Promise<readonly Drift[]> {
+    const drifts: Drift[] = [];
+    for (const [family, state] of this.#applied) {
+      drifts.push(...describe(family, await this.#compare(family, state, signal)));
+    }
+    return drifts;
+  }
+
+  watch(onDrift: (drift: Drift) => void, signal: AbortSignal): void {
+    this.#watchCanaries(onDrift, signal).catch((error: unknown) => {
+      if (!signal.aborted) onDrift({ what: `the canary chains cannot be watched any more: ${String(error)}` });
+    });
+  }
+
+  close(): void {}
+
+  async #replaceFamily(family: Family, state: Applied, signal: AbortSignal): Promise<void> {
+    if (state.context.localhostNodePorts) routeLocalnet();
+    const differences = await this.#compare(family, state, signal);
+    if (describe(family, differences).length === 0) return;
+    const input = fullInput([...state.decisions.values()], state.context, differences, {
+      comments: withComments(state.endpoints),
+      servicesPerTransaction: servicesPerTransaction[this.#xtables.variant],
+    });
+    await this.#xtables.restore(family, input, signal);
+  }
+
+  async #compare(family: Family, { decisions, context }: Applied, signal: AbortSignal): Promise<Differences> {
+    const saved = await this.#xtables.save(family, canaryTables, signal);
+    return inSlices(compare([...decisions.values()], context, saved), signal);
+  }
+
+  async #watchCanaries(onDrift: (drift: Drift) => void, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await sleep(canaryInterval, undefined, { signal, ref: false });
+      const writes = this.#writes;
+      for (const family of this.#applied.keys()) {
+        for (const table of canaryTables) {
+          // A program that cannot tell now, for the lock is taken, can tell next time.
+          const there = await this.#xtables.hasChain(family, table, chains.canary, signal).catch(() => true);
+          if (there || writes !== this.#writes) continue;
+          onDrift({ what: `${family} table ${table}: chain ${chains.canary} is gone: somebody flushed the rules` });
+        }
+      }
+    }
+  }
+}
+
+function size(decision: Decision | undefined): number {
+  return decision === undefined ? 0 : endpointsOf(decision).length;
+}
+
+/** The differences in words; none: nothing to do. */
+function describe(family: Family, differences: Differences): Drift[] {
+  const words: string[] = differences.canaries.map((table) => `table ${table}: chain ${chains.canary}: missing`);
+  for (const { table, name, exists, missing } of differences.shared) {
+    const state = !exists
+      ? "missing"
+      : missing.length > 0
+        ? `${missing.length} rules missing`
+        : "rules too many or moved";
+    words.push(`table ${table}: chain ${name}: ${state}`);
+  }
+  for (const { table, from, to } of differences.jumps) {
+    words.push(`table ${table}: chain ${from}: jump to ${to} missing`);
+  }
+  if (differences.wrong > 0) {
+    words.push(`table nat: ${differences.wrong} chains of services or endpoints missing or changed`);
+  }
+  if (differences.stale.length > 0) {
+    words.push(`table nat: ${differences.stale.length} chains of services or endpoints that nothing needs`);
+  }
+  return words.map((what) => ({ what: `${family} ${what}` }));
+}
