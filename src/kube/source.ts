@@ -47,7 +47,7 @@ export interface Source {
    * later, never during this call, and none after the abort. A malformed object is left out (or stays as it was last
    * well-formed) and is logged once.
    *
-   * @throws {TypeError} if a selector cannot be understood.
+   * @throws {Error} if the source reads selectors itself and cannot understand one; an API server's complaint is logged.
    */
   watch<T>(watch: Watch<T>, signal: AbortSignal): void;
 }
