@@ -1,0 +1,301 @@
+/**
+ * The heart of the proxy: takes changed decisions to the kernel, at once, one call into the mode at a time; mends what
+ * others break; tries again what failed.
+ */
+import { type Family, families } from "../net/address.ts";
+import type { UdpService } from "../service/conntrack.ts";
+import type { DecisionKey } from "../service/decision.ts";
+import type { HealthCheck, ServiceState, StateChanges, Trigger } from "../service/state.ts";
+import type { Clock } from "../telemetry/clock.ts";
+import type { Logger } from "../telemetry/log.ts";
+import type { EventRecorder } from "./events.ts";
+import type { InputChange, Inputs } from "./inputs.ts";
+import type { Drift, Mode } from "./modes/mode.ts";
+import type { ProxyHealth } from "./status/health.ts";
+import type { ProxyMetrics } from "./status/metrics.ts";
+
+/** Removes connections of UDP clients to endpoints that are gone. */
+export interface ConntrackCleaner {
+  /** @returns how many were removed. */
+  removeStale(family: Family, services: readonly UdpService[], signal: AbortSignal): Promise<number>;
+}
+
+/** What a runner needs. */
+export interface RunnerOptions {
+  readonly inputs: Inputs;
+  readonly mode: Mode;
+  /** Milliseconds between two comparisons with the kernel, and the longest wait after a failure. */
+  readonly syncPeriod: number;
+  /** Milliseconds from the end of one change of the kernel to the start of the next; 0: none. */
+  readonly minSyncPeriod: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly health: ProxyHealth;
+  readonly metrics: ProxyMetrics;
+  readonly events: EventRecorder;
+  readonly conntrack: ConntrackCleaner;
+  /** Called with changed health checks once the kernel is programmed. */
+  readonly onHealthChecks: (checks: ReadonlyMap<string, HealthCheck | undefined>) => Promise<void>;
+}
+
+/** The kernel is programmed as a whole this often, whatever the reason could be. */
+const resyncMs = 3_600_000;
+/** The wait after the first of several failures. */
+const firstRetryMs = 500;
+/** Mending what others break again and again must not take all of the machine. */
+const betweenRepairsMs = 1000;
+/** As many drifts are told of in one Event. */
+const mostDrifts = 10;
+/** Comparing with the kernel may take this part of the time. */
+const auditShare = 0.01;
+
+/** Why the kernel is to be programmed as a whole; undefined: only what changed. */
+type Reason = "start" | "settings changed" | "drift" | "failure" | "resync";
+
+/** Applies what inputs say to one mode. */
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #state: ServiceState;
+  #reason: Reason | undefined = "start";
+  /** What others broke and is not mended yet. */
+  #drifts: Drift[] = [];
+  /** When the oldest change arrived that is not in the kernel; undefined: nothing is to be done. */
+  #queuedAt: number | undefined;
+  #wake = () => {};
+  #lastRepair = Number.NEGATIVE_INFINITY;
+  // What is to be done once the kernel is programmed, gathered over failures.
+  #triggers: Trigger[] = [];
+  #udp = new Set<DecisionKey>();
+  #healthChecks = new Map<string, HealthCheck | undefined>();
+  #removingStale: Promise<void> | undefined;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#state = options.inputs.state;
+  }
+
+  /** Takes note that inputs changed. */
+  changed(change: InputChange): void {
+    if (change === "settings") this.#reason ??= "settings changed";
+    this.#queue();
+  }
+
+  /**
+   * Programs the kernel once.
+   *
+   * @throws what the mode throws.
+   */
+  async once(signal: AbortSignal): Promise<void> {
+    await this.#sync(signal);
+    await this.#removingStale;
+  }
+
+  /** Programs the kernel and keeps it so, through whatever failures, until the signal is aborted. */
+  async run(onFirstSync: () => void, signal: AbortSignal): Promise<void> {
+    const { mode, clock, log, syncPeriod, minSyncPeriod, metrics, health, inputs } = this.#options;
+    const noteDrift = (drift: Drift) => this.#drifted([drift]);
+    let failures = 0;
+    let first = true;
+    let nextResync = clock.monotonic() + resyncMs;
+    let nextAudit = clock.monotonic() + syncPeriod;
+    for (const family of families) if (inputs.settings.families[family] !== undefined) health.updated(family);
+    this.#queue();
+    while (!signal.aborted) {
+      const now = clock.monotonic();
+      if (this.#queuedAt === undefined) {
+        if (now >= nextResync) {
+          this.#reason = "resync";
+          this.#queue();
+        } else if (now >= nextAudit) {
+          await this.#audit(signal);
+          nextAudit = clock.monotonic() + Math.max(syncPeriod, (clock.monotonic() - now) / auditShare);
+        } else {
+          await this.#sleepUntilWoken(Math.min(nextResync, nextAudit) - now, signal);
+        }
+        continue;
+      }
+      const repairAt = this.#reason === "drift" ? this.#lastRepair + betweenRepairsMs : now;
+      if (repairAt > now && !(await clock.sleep(repairAt - now, signal))) break;
+      let wait = minSyncPeriod;
+      try {
+        const whole = this.#reason !== undefined;
+        await this.#sync(signal);
+        failures = 0;
+        if (whole) {
+          nextResync = clock.monotonic() + resyncMs;
+          nextAudit = clock.monotonic() + syncPeriod;
+        }
+        if (first) {
+          first = false;
+          mode.watch?.(noteDrift, signal);
+          onFirstSync();
+        }
+      } catch (error) {
+        if (signal.aborted) break;
+        metrics.syncFailures.labels(mode.name).add(1);
+        wait = Math.min(syncPeriod, firstRetryMs * 2 ** failures++);
+        log.error(error, "Programming the kernel failed, trying again", { mode: mode.name, afterMilliseconds: wait });
+        this.#reason = "failure";
+        this.#queue();
+      }
+      if (wait > 0) await clock.sleep(wait, signal);
+    }
+  }
+
+  #queue(): void {
+    const { clock, health, metrics, inputs } = this.#options;
+    this.#queuedAt ??= clock.monotonic();
+    for (const family of families) {
+      if (inputs.settings.families[family] === undefined) continue;
+      health.queued(family);
+      metrics.lastQueued.labels(family).set(clock.now() / 1000);
+    }
+    this.#wake();
+  }
+
+  #drifted(drifts: readonly Drift[]): void {
+    this.#drifts.push(...drifts.slice(0, mostDrifts - this.#drifts.length));
+    this.#reason ??= "drift";
+    this.#queue();
+  }
+
+  async #audit(signal: AbortSignal): Promise<void> {
+    const { mode, log } = this.#options;
+    try {
+      const drifts = await this.#timed("audit", () => mode.audit(signal));
+      if (drifts.length > 0) this.#drifted(drifts);
+    } catch (error) {
+      if (signal.aborted) return;
+      log.error(error, "Comparing with the kernel failed", { mode: mode.name });
+      this.#reason = "failure";
+      this.#queue();
+    }
+  }
+
+  /** One call into the mode: everything, or what changed. On failure what was taken is still to be done. */
+  async #sync(signal: AbortSignal): Promise<void> {
+    const { mode, clock, log, health, metrics, inputs } = this.#options;
+    const reason = this.#reason;
+    const drifts = this.#drifts.length;
+    const queuedAt = this.#queuedAt ?? clock.monotonic();
+    this.#reason = undefined;
+    this.#queuedAt = undefined;
+    const changes = this.#state.takeChanges();
+    this.#gather(changes);
+    const started = clock.monotonic();
+    const served = families.filter((family) => inputs.settings.families[family] !== undefined);
+    if (reason !== undefined) {
+      const desired = { settings: inputs.settings, decisions: this.#state.decisions };
+      await this.#timed("replace", () => mode.replace(desired, signal));
+    } else if (changes.decisions.size > 0) {
+      await this.#timed("apply", () => mode.apply(changes.decisions, signal));
+    }
+    const ended = clock.monotonic();
+    const seconds = (ended - started) / 1000;
+    for (const family of served) {
+      if (this.#queuedAt === undefined) health.updated(family);
+      metrics.syncDuration.labels(family).observe(seconds);
+      (reason === undefined ? metrics.partialSyncDuration : metrics.fullSyncDuration).labels(family).observe(seconds);
+      metrics.lastSync.labels(family).set(clock.now() / 1000);
+    }
+    metrics.reaction.observe((ended - queuedAt) / 1000);
+    if (drifts > 0) this.#repaired(this.#drifts.splice(0, drifts));
+    this.#report();
+    log.debug(reason === undefined ? 4 : 2, "Kernel programmed", {
+      mode: mode.name,
+      ...(reason === undefined
+        ? { changed: changes.decisions.size }
+        : { whole: reason, decisions: this.#state.decisions.size }),
+      milliseconds: Math.round((ended - started) * 1000) / 1000,
+    });
+    this.#removingStale ??= this.#removeStaleConnections(signal).finally(() => {
+      this.#removingStale = undefined;
+    });
+    const checks = this.#healthChecks;
+    this.#healthChecks = new Map();
+    if (checks.size > 0) await this.#options.onHealthChecks(checks);
+  }
+
+  #gather(changes: StateChanges): void {
+    this.#triggers.push(...changes.triggers);
+    for (const key of changes.udp) this.#udp.add(key);
+    for (const [key, check] of changes.healthChecks) this.#healthChecks.set(key, check);
+  }
+
+  #repaired(drifts: readonly Drift[]): void {
+    const { clock, events, metrics, mode } = this.#options;
+    this.#lastRepair = clock.monotonic();
+    metrics.driftRepairs.labels(mode.name).add(1);
+    const what = drifts.map((drift) => drift.what).join("; ");
+    events.record({
+      type: "Warning",
+      reason: "DriftRepaired",
+      action: "Repair",
+      note: `Somebody else changed the rules of mode ${mode.name}, they are as decided again: ${what}`,
+    });
+  }
+
+  #report(): void {
+    const { clock, metrics, inputs } = this.#options;
+    const { pending, seen, noLocalEndpoints, decisions, conflicts } = this.#state;
+    for (const { family, time } of this.#triggers) {
+      metrics.networkProgramming.labels(family).observe(Math.max(0, clock.now() - time) / 1000);
+    }
+    this.#triggers = [];
+    metrics.serviceChangesPending.set(pending.services);
+    metrics.endpointChangesPending.set(pending.endpointSlices);
+    metrics.serviceChanges.add(seen.services - metrics.serviceChanges.value);
+    metrics.endpointChanges.add(seen.endpointSlices - metrics.endpointChanges.value);
+    metrics.decisions.set(decisions.size);
+    metrics.conflicts.set(conflicts.length);
+    for (const family of families) {
+      if (inputs.settings.families[family] === undefined) continue;
+      const { internal, external } = noLocalEndpoints[family];
+      metrics.noLocalEndpoints.labels(family, "internal").set(internal);
+      metrics.noLocalEndpoints.labels(family, "external").set(external);
+    }
+  }
+
+  /**
+   * Beside the loop: to search a large table takes longer than a change may wait. Best effort: the kernel forgets idle
+   * UDP connections by itself, only later.
+   */
+  async #removeStaleConnections(signal: AbortSignal): Promise<void> {
+    while (this.#udp.size > 0 && !signal.aborted) {
+      const services = this.#state.udpServices(this.#udp);
+      this.#udp = new Set();
+      for (const family of families) {
+        const own = services.filter((service) => service.family === family);
+        if (own.length > 0) await this.#removeStaleOf(family, own, signal);
+      }
+    }
+  }
+
+  async #removeStaleOf(family: Family, services: readonly UdpService[], signal: AbortSignal): Promise<void> {
+    const { conntrack, clock, metrics, log } = this.#options;
+    const started = clock.monotonic();
+    try {
+      const removed = await conntrack.removeStale(family, services, signal);
+      metrics.conntrackDeleted.labels(family).add(removed);
+      if (removed > 0) log.debug(2, "Stale UDP connections removed", { family, removed });
+    } catch (error) {
+      if (!signal.aborted) log.error(error, "Removing stale UDP connections failed", { family });
+    }
+    metrics.conntrackDuration.labels(family).observe((clock.monotonic() - started) / 1000);
+  }
+
+  async #timed<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    const { clock, metrics, mode } = this.#options;
+    const started = clock.monotonic();
+    const result = await work();
+    metrics.applyDuration.labels(mode.name, operation).observe((clock.monotonic() - started) / 1000);
+    return result;
+  }
+
+  async #sleepUntilWoken(milliseconds: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    await this.#options.clock.sleep(milliseconds, AbortSignal.any([signal, woken.signal]));
+    this.#wake = () => {};
+  }
+}
