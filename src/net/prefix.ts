@@ -99,3 +99,13 @@ function clearHostBits(bytes: Uint8Array, length: number): void {
     bytes[i] = (bytes[i] ?? 0) & (0xff00 >> keep);
   }
 }
+
+/** The prefixes without those that another of them contains: they cover the same addresses, and none twice. */
+export function outermostPrefixes(prefixes: readonly Prefix[]): readonly Prefix[] {
+  const sorted = [...new Set(prefixes)].sort((a, b) => prefixLength(a) - prefixLength(b));
+  const kept: Prefix[] = [];
+  for (const prefix of sorted) {
+    if (!kept.some((outer) => prefixContains(outer, prefixAddress(prefix)))) kept.push(prefix);
+  }
+  return kept;
+}
