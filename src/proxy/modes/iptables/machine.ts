@@ -1,13 +1,24 @@
 /** What this machine offers to the rules, and the one switch of the kernel that they need. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { ensureNamedCounter } from "../../../kernel/nfacct.ts";
 import type { Counter, Machine } from "./context.ts";
 
-/** Looks at the kernel of this thread's network namespace. */
+/** Looks at the kernel of this thread's network namespace, and makes the named counters there if it knows such. */
 export function inspectMachine(): Machine {
+  const names: readonly Counter[] = ["ct_state_invalid_dropped_pkts", "localhost_nps_accepted_pkts"];
   return {
-    dropInvalid: readSwitch("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal") === "0",
-    counters: new Set<Counter>(),
+    dropInvalid: (readSwitch("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal") ?? "0") === "0",
+    counters: new Set(names.filter(hasCounter)),
   };
+}
+
+function hasCounter(name: Counter): boolean {
+  try {
+    ensureNamedCounter(name);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
