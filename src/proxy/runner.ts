@@ -99,6 +99,7 @@ export class Runner {
     let nextResync = clock.monotonic() + resyncMs;
     let nextAudit = clock.monotonic() + syncPeriod;
     for (const family of families) if (inputs.settings.families[family] !== undefined) health.updated(family);
+    signal.addEventListener("abort", () => this.#wake(), { once: true });
     this.#queue();
     while (!signal.aborted) {
       const now = clock.monotonic();
@@ -110,7 +111,7 @@ export class Runner {
           await this.#audit(signal);
           nextAudit = clock.monotonic() + Math.max(syncPeriod, (clock.monotonic() - now) / auditShare);
         } else {
-          await this.#sleepUntilWoken(Math.min(nextResync, nextAudit) - now, signal);
+          await this.#sleepUntilWoken(Math.min(nextResync, nextAudit) - now);
         }
         continue;
       }
@@ -292,10 +293,10 @@ export class Runner {
     return result;
   }
 
-  async #sleepUntilWoken(milliseconds: number, signal: AbortSignal): Promise<void> {
+  async #sleepUntilWoken(milliseconds: number): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    await this.#options.clock.sleep(milliseconds, AbortSignal.any([signal, woken.signal]));
+    await this.#options.clock.sleep(milliseconds, woken.signal);
     this.#wake = () => {};
   }
 }

@@ -1,4 +1,5 @@
 /** The metrics of the service proxy: kube-proxy's names with their meaning, and a few of our own. */
+import type { ApiResponse } from "../../kube/client.ts";
 import { exponentialBuckets, linearBuckets, type MetricOptions, type Registry } from "../../telemetry/metrics.ts";
 import { type FeatureGate, type FeatureName, featureEnabled, featureGates } from "../config/gates.ts";
 
@@ -104,18 +105,24 @@ export function registerProxyMetrics(registry: Registry) {
   };
 }
 
-/** Registers `kubernetes_feature_enabled` for the gates as the configuration sets them. */
-export function registerFeatures(registry: Registry, set: Readonly<Record<string, boolean>>): void {
+/**
+ * Registers `kubernetes_feature_enabled`.
+ *
+ * @returns a function that takes the gates as a configuration sets them.
+ */
+export function registerFeatures(registry: Registry): (set: Readonly<Record<string, boolean>>) => void {
   const metric = registry.gauges({
     name: "kubernetes_feature_enabled",
-    help: "This metric records the data about the stage and enablement of a k8s feature.",
+    help: "Whether a feature is on; its stage is empty for those that are stable.",
     labels: ["name", "stage"],
     stability: "BETA",
   });
-  for (const [name, gate] of Object.entries(featureGates) as [FeatureName, FeatureGate][]) {
-    const stage = gate.stage === "GA" ? "" : gate.stage.toUpperCase();
-    metric.labels(name, stage).set(featureEnabled(name, set) ? 1 : 0);
-  }
+  return (set) => {
+    for (const [name, gate] of Object.entries(featureGates) as [FeatureName, FeatureGate][]) {
+      const stage = gate.stage === "GA" ? "" : gate.stage.toUpperCase();
+      metric.labels(name, stage).set(featureEnabled(name, set) ? 1 : 0);
+    }
+  };
 }
 
 /** Registers the versions of this program, under Kubernetes' name too: dashboards look for that. */
@@ -130,4 +137,29 @@ export function registerBuildInfo(registry: Registry, version: string): void {
     })
     .labels(`v${version}-portolan`, major, minor, `${process.platform}/${process.arch}`)
     .set(1);
+}
+
+/**
+ * Registers `rest_client_*`, the requests to the API server.
+ *
+ * @returns a function to be told of each response.
+ */
+export function registerClientMetrics(registry: Registry): (response: ApiResponse) => void {
+  const requests = registry.counters({
+    name: "rest_client_requests_total",
+    help: "Requests to the API server by status code, method and host.",
+    labels: ["code", "host", "method"],
+    stability: "ALPHA",
+  });
+  const durations = registry.histograms({
+    name: "rest_client_request_duration_seconds",
+    help: "Time until the API server answered.",
+    labels: ["host", "verb"],
+    buckets: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60],
+    stability: "ALPHA",
+  });
+  return ({ code, host, method, seconds }) => {
+    requests.labels(code, host, method).add(1);
+    durations.labels(host, method).observe(seconds);
+  };
 }

@@ -12,7 +12,7 @@ function setUp(config: Partial<KubeProxyConfiguration> = {}) {
   const registry = new Registry();
   registerProxyMetrics(registry);
   registerBuildInfo(registry, "0.1.0");
-  registerFeatures(registry, {});
+  registerFeatures(registry)({});
   const pages = statusPages({
     registry,
     slis: new Registry(),
