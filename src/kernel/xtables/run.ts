@@ -1,6 +1,7 @@
 /** Runs one of the xtables programs: no shell, no locale, input streamed, output bounded or streamed. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { pipeline } from "node:stream/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 /** What to run a program with. */
@@ -23,8 +24,10 @@ export interface RunResult {
   readonly errors: string;
 }
 
-/** Input is handed over in pieces of about this many characters, with a turn of the event loop between two. */
+/** Input is handed over in pieces of about this many characters. */
 const pieceLength = 65_536;
+/** Milliseconds that making input may keep the event loop. */
+const slice = 10;
 const outputLimit = 1 << 20;
 const errorsLimit = 65_536;
 
@@ -63,13 +66,14 @@ export async function run(program: string, args: readonly string[], options: Run
   child.stderr.setEncoding("utf8").on("data", (piece: string) => {
     if (errors.length < errorsLimit) errors += piece;
   });
-  // A program that refuses its input closes it early; its exit status and words tell why.
-  child.stdin.on("error", () => {});
   try {
-    await write(child.stdin, options.input ?? []);
+    await pipeline(pieces(options.input ?? []), child.stdin);
   } catch (error) {
-    failure ??= error;
-    child.kill();
+    // A program that refuses its input closes it early; its exit status and words tell why.
+    if (!isClosed(error)) {
+      failure ??= error;
+      child.kill();
+    }
   }
   try {
     const [status] = await ended;
@@ -81,21 +85,25 @@ export async function run(program: string, args: readonly string[], options: Run
   }
 }
 
-async function write(stream: NodeJS.WritableStream & { readonly writable: boolean }, input: Iterable<string>) {
+/** Gathers small texts, and lets the event loop turn before each piece and whenever making texts takes long. */
+async function* pieces(input: Iterable<string>): AsyncGenerator<string, undefined> {
   let piece = "";
+  let start = performance.now();
   for (const text of input) {
     piece += text;
-    if (piece.length < pieceLength) continue;
-    await hand(stream, piece);
-    piece = "";
-    if (!stream.writable) return;
+    if (piece.length >= pieceLength) {
+      yield piece;
+      piece = "";
+    } else if (performance.now() - start < slice) {
+      continue;
+    }
+    await nextTurn();
+    start = performance.now();
   }
-  if (piece !== "") await hand(stream, piece);
-  stream.end();
+  if (piece !== "") yield piece;
 }
 
-async function hand(stream: NodeJS.WritableStream & { readonly writable: boolean }, piece: string): Promise<void> {
-  const full = !stream.write(piece);
-  if (full && stream.writable) await Promise.race([once(stream, "drain"), once(stream, "close")]).catch(() => {});
-  await nextTurn();
+function isClosed(error: unknown): boolean {
+  const codes = ["EPIPE", "ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"];
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }

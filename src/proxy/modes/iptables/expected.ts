@@ -80,9 +80,8 @@ export function* compare(
   }
   const shared: SharedChain[] = [];
   for (const chain of expected.chains()) {
-    const difference = compareShared(chain, chainsOf(saved, chain.table).get(chain.name));
+    const difference = yield* compareShared(chain, chainsOf(saved, chain.table).get(chain.name));
     if (difference !== undefined) shared.push(difference);
-    yield;
   }
   return {
     shared,
@@ -139,18 +138,33 @@ class SharedRules {
 /** The chains whose rules exclude each other, so that their order says nothing and single rules can come and go. */
 const unordered = new Set<string>([chains.services, chains.externalServices, chains.nodePorts, chains.proxyFirewall]);
 
-function compareShared(
+function* compareShared(
   { table, name, rules }: { table: RuleTable; name: string; rules: readonly string[] },
   saved: SavedChain | undefined,
-): SharedChain | undefined {
-  const wanted = rules.map(canonicalRule);
-  const found = saved?.rules.map(({ text }) => canonicalRule(text)) ?? [];
-  const last = wanted.at(-1);
+): Generator<undefined, SharedChain | undefined> {
+  const found: string[] = [];
+  const left = new Map<string, number>();
+  for (const { text } of saved?.rules ?? []) {
+    const rule = canonicalRule(text);
+    found.push(rule);
+    left.set(rule, (left.get(rule) ?? 0) + 1);
+    yield;
+  }
+  const missing: string[] = [];
+  let inOrder = found.length === rules.length;
+  let last = "";
+  for (const [i, text] of rules.entries()) {
+    last = canonicalRule(text);
+    const count = left.get(last) ?? 0;
+    if (count === 0) missing.push(text);
+    else left.set(last, count - 1);
+    inOrder &&= found[i] === last;
+    yield;
+  }
   // The jump to the node ports comes last: of all rules of such a chain the only one that could hide another.
-  const lastIsLast = last === undefined || !last.includes(`-j ${chains.nodePorts}`) || last === found.at(-1);
-  if (saved !== undefined && lastIsLast && same(wanted, found, unordered.has(name))) return undefined;
-  const known = new Set(found);
-  const missing = rules.filter((_, i) => !known.has(wanted[i] ?? ""));
+  const anyOrder = unordered.has(name) && (!last.includes(`-j ${chains.nodePorts}`) || last === found.at(-1));
+  const complete = missing.length === 0 && found.length === rules.length;
+  if (saved !== undefined && (inOrder || (anyOrder && complete))) return undefined;
   // Kubelet keeps rules of its own in this one.
   if (name === chains.kubeletFirewall && saved !== undefined && missing.length === 0) return undefined;
   return { table, name, rules, missing, exists: saved !== undefined };
@@ -164,12 +178,4 @@ function isIntact(chain: OwnChain, saved: SavedChain | undefined): boolean {
 /** Comments in these chains come and go with the size of the cluster, and say nothing. */
 function withoutComment(rule: string): string {
   return canonicalRule(rule.replace(/-m comment --comment ("(?:[^"\\]|\\.)*"|\S+)/, ""));
-}
-
-function same(wanted: readonly string[], found: readonly string[], anyOrder: boolean): boolean {
-  if (wanted.length !== found.length) return false;
-  if (!anyOrder) return wanted.every((rule, i) => rule === found[i]);
-  const left = wanted.toSorted();
-  const right = found.toSorted();
-  return left.every((rule, i) => rule === right[i]);
 }

@@ -23,8 +23,8 @@ interface Applied {
 /** Milliseconds between two looks at the canary chains. */
 const canaryInterval = 10_000;
 
-/** The nft variant's programs and kernel need quadratic time for large transactions; 200 services take some 40 ms. */
-const servicesPerTransaction = { nft: 200, legacy: Number.POSITIVE_INFINITY };
+/** The nft variant's programs and kernel need quadratic time for large transactions; 400 services take some 100 ms. */
+const servicesPerTransaction = { nft: 400, legacy: Number.POSITIVE_INFINITY };
 
 /** The mode, over the programs of one variant. */
 export class IptablesMode implements Mode {
