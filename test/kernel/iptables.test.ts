@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import * as ffi from "../../src/kernel/ffi.ts";
 import { run } from "../../src/kernel/xtables/run.ts";
 import { chooseXtables, findXtables, type Variant, type Xtables } from "../../src/kernel/xtables/xtables.ts";
 import { type Family, families } from "../../src/net/address.ts";
 import { iptablesFactory } from "../../src/proxy/modes/iptables/index.ts";
+import { inspectMachine } from "../../src/proxy/modes/iptables/machine.ts";
+import { IptablesMode } from "../../src/proxy/modes/iptables/mode.ts";
 import type { Mode } from "../../src/proxy/modes/mode.ts";
 import type { Decision, DecisionKey } from "../../src/service/decision.ts";
 import { goldenDesired } from "../golden/iptables/objects.ts";
@@ -119,6 +122,22 @@ for (const variant of variants) {
         await saved(xtables, "IPv4"),
         readFileSync(new URL("../golden/iptables/ipv4.txt", import.meta.url), "utf8"),
       );
+    });
+
+    test("tells within moments that somebody flushed a table", async () => {
+      const watching = new AbortController();
+      const quick = new IptablesMode(xtables, inspectMachine(), { interval: 20, share: 1 });
+      const told: string[] = [];
+      quick.watch(({ what }) => told.push(what), watching.signal);
+      await quick.replace(desired, signal);
+      await setTimeout(300);
+      assert.deepEqual(told, []);
+      await run(xtables.program("IPv6", ""), ["-w", "-t", "nat", "-F"]);
+      await run(xtables.program("IPv6", ""), ["-w", "-t", "nat", "-X"]);
+      while (told.length === 0) await setTimeout(10, undefined, { signal });
+      watching.abort();
+      assert.equal(told[0], "IPv6 table nat: chain KUBE-PROXY-CANARY is gone: somebody flushed the rules");
+      await mode.replace(desired, signal);
     });
 
     test("names the rule that the program refuses", async () => {

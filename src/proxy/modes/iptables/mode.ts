@@ -20,8 +20,13 @@ interface Applied {
   endpoints: number;
 }
 
-/** Milliseconds between two looks at the canary chains. */
-const canaryInterval = 10_000;
+/** How often to look at the canary chains, which makes the legacy programs read whole tables. */
+export interface WatchPace {
+  /** Milliseconds between two looks, at least. */
+  readonly interval: number;
+  /** The part of the time that looking may take. */
+  readonly share: number;
+}
 
 /** The nft variant's programs and kernel need quadratic time for large transactions; 400 services take some 100 ms. */
 const servicesPerTransaction = { nft: 400, legacy: Number.POSITIVE_INFINITY };
@@ -31,13 +36,15 @@ export class IptablesMode implements Mode {
   readonly name = "iptables";
   readonly #xtables: Xtables;
   readonly #machine: Machine;
+  readonly #pace: WatchPace;
   readonly #applied = new Map<Family, Applied>();
   /** Counts the calls that write, so that a look at the canaries knows that it was overtaken. */
   #writes = 0;
 
-  constructor(xtables: Xtables, machine: Machine) {
+  constructor(xtables: Xtables, machine: Machine, pace: WatchPace = { interval: 10_000, share: 0.01 }) {
     this.#xtables = xtables;
     this.#machine = machine;
+    this.#pace = pace;
   }
 
   async replace({ settings, decisions }: Desired, signal: AbortSignal): Promise<void> {
@@ -109,18 +116,30 @@ export class IptablesMode implements Mode {
   }
 
   async #watchCanaries(onDrift: (drift: Drift) => void, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await sleep(canaryInterval, undefined, { signal, ref: false });
+    const { interval, share } = this.#pace;
+    for (let took = 0; ; ) {
+      await sleep(Math.max(interval, took / share), undefined, { signal, ref: false });
+      const start = performance.now();
       const writes = this.#writes;
       for (const family of this.#applied.keys()) {
-        for (const table of canaryTables) {
-          // A program that cannot tell now, for the lock is taken, can tell next time.
-          const there = await this.#xtables.hasChain(family, table, chains.canary, signal).catch(() => true);
-          if (there || writes !== this.#writes) continue;
-          onDrift({ what: `${family} table ${table}: chain ${chains.canary} is gone: somebody flushed the rules` });
-        }
+        const missing = await this.#missingCanaries(family, signal);
+        if (missing.length === 0 || writes !== this.#writes) continue;
+        onDrift({
+          what: `${family} table ${missing.join(", ")}: chain ${chains.canary} is gone: somebody flushed the rules`,
+        });
       }
+      took = performance.now() - start;
     }
+  }
+
+  async #missingCanaries(family: Family, signal: AbortSignal): Promise<readonly string[]> {
+    const missing: string[] = [];
+    for (const table of canaryTables) {
+      // A program that cannot tell now, for the lock is taken, can tell next time.
+      const there = await this.#xtables.hasChain(family, table, chains.canary, signal).catch(() => true);
+      if (!there) missing.push(table);
+    }
+    return missing;
   }
 }
 
