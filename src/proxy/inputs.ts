@@ -9,6 +9,7 @@ import { services } from "../kube/objects/service.ts";
 import type { ObjectEvent, Source } from "../kube/source.ts";
 import type { Address, Family } from "../net/address.ts";
 import { equal } from "../service/equal.ts";
+import { servedLabels } from "../service/policy.ts";
 import { type ProxyOptions, resolve } from "../service/resolve.ts";
 import type { NodeSettings } from "../service/settings.ts";
 import { ServiceState } from "../service/state.ts";
@@ -41,9 +42,6 @@ export interface InputsOptions {
 export type InputChange = "services" | "settings";
 
 type ServiceEvent = Parameters<ServiceState["apply"]>[0];
-
-/** Another proxy serves Services with these labels, or nobody does. */
-const labels = "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless";
 
 /** How long to wait for ServiceCIDRs: an older API server does not have them. */
 const serviceCIDRsMs = 1000;
@@ -100,14 +98,14 @@ export class Inputs {
 
     this.#watch(
       services,
-      { labels },
+      { labels: servedLabels },
       (events) => this.#apply(events, change),
       () => arrived("Services"),
       signal,
     );
     this.#watch(
       endpointSlices,
-      { labels },
+      { labels: servedLabels },
       (events) => this.#apply(events, change),
       () => arrived("EndpointSlices"),
       signal,

@@ -18,6 +18,12 @@ import {
   rejectAll,
 } from "./outcomes.ts";
 
+/**
+ * Selects the Services and EndpointSlices that are served at all, as a label selector. Others belong to another proxy
+ * (KEP-2447), or to none though they have a cluster IP.
+ */
+export const servedLabels = "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless";
+
 /** What policy must know of this node and of its configuration. */
 export interface PolicyContext extends Place {
   /** The families that this node serves. */

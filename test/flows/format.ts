@@ -3,15 +3,18 @@ import { globSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { InvalidInputError } from "../../src/config/problems.ts";
 import { type EndpointSlice, projectEndpointSlice, serviceNameLabel } from "../../src/kube/objects/endpointslice.ts";
-import { type Fields, Problems } from "../../src/kube/objects/fields.ts";
+import { type Fields, isFields, Problems } from "../../src/kube/objects/fields.ts";
 import type { Projected } from "../../src/kube/objects/resource.ts";
 import { projectService, type Service } from "../../src/kube/objects/service.ts";
+import type { JsonObject } from "../../src/kube/server/json.ts";
+import { parseLabelSelector, selects } from "../../src/kube/server/select/labels.ts";
 import { parseYaml, YamlError } from "../../src/kube/yaml.ts";
 import { type Address, type Family, families, tryParseAddress } from "../../src/net/address.ts";
 import { formatHostPort, isPort, type Protocol, tryParseHostPort, tryParseProtocol } from "../../src/net/protocol.ts";
 import type { ModeName } from "../../src/proxy/modes/mode.ts";
 import type { DetectLocal } from "../../src/service/detector.ts";
 import { type NodePortSelector, tryParseNodePortSelector } from "../../src/service/nodeports.ts";
+import { servedLabels } from "../../src/service/policy.ts";
 import { nodeZone, type Place, places, ranges } from "./places.ts";
 
 /** A file of flows. */
@@ -213,7 +216,8 @@ class FlowReader {
   }
 
   #object(path: string, raw: unknown, services: Service[], slices: EndpointSlice[]): void {
-    const { kind } = this.#with((p) => p.fields(path, raw));
+    const { kind, metadata } = this.#with((p) => p.fields(path, raw));
+    if (!isServed(metadata)) return;
     if (kind === "Service") services.push(...this.#projected(path, projectService(raw)));
     else if (kind === "EndpointSlice") slices.push(...this.#projected(path, projectEndpointSlice(raw)));
     else
@@ -383,6 +387,14 @@ class FlowReader {
     if (result.outcome === "invalid") this.problems.push(...result.problems);
     return value;
   }
+}
+
+const served = parseLabelSelector(servedLabels);
+
+/** Whether a proxy's watch delivers an object with this metadata at all. */
+function isServed(metadata: unknown): boolean {
+  const labels = isFields(metadata) && isFields(metadata.labels) ? metadata.labels : {};
+  return selects(served, labels as JsonObject);
 }
 
 function oneOrMore(value: unknown): readonly unknown[] {

@@ -12,11 +12,15 @@ import { addressOf, isNodeAddress, nodeSource, type Place } from "./places.ts";
 export type Prediction =
   | {
       readonly kind: "reaches";
-      readonly endpoints: readonly Endpoint[];
-      readonly masqueraded: boolean;
+      readonly endpoints: readonly PredictedEndpoint[];
       readonly sticky: boolean;
     }
   | { readonly kind: "reject" | "drop" | "ignored" };
+
+/** An endpoint that may be reached, and whether it sees an address of the node instead of the client's. */
+export interface PredictedEndpoint extends Endpoint {
+  readonly masqueraded: boolean;
+}
 
 /** Reads the decisions for a row. */
 export function predict({ decisions, settings }: Desired, mode: ModeName, { from, to }: Row): Prediction {
@@ -36,10 +40,17 @@ export function predict({ decisions, settings }: Desired, mode: ModeName, { from
   const { pool, masquerade } = outcome;
   return {
     kind: "reaches",
-    endpoints: decision[pool],
-    masqueraded: masquerade,
+    endpoints: decision[pool].map((endpoint) => ({
+      ...endpoint,
+      masqueraded: endpoint.address === source || (masquerade && leavesNode(from, endpoint)),
+    })),
     sticky: decision.affinitySeconds > 0,
   };
+}
+
+/** A connection from elsewhere to an endpoint on the node itself is delivered before anything is masqueraded. */
+function leavesNode(from: Place, { address }: Endpoint): boolean {
+  return from.site === "node" || !isNodeAddress(address);
 }
 
 function kindOf(from: Place, source: Address, { detector }: FamilySettings): ClientKind {
