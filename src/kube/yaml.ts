@@ -24,12 +24,12 @@ export class YamlError extends Error {
 /** Nodes that all aliases of a document may stand for together: enough for manifests, no use as a bomb. */
 const maximumAliases = 1000;
 
-/** Types of YAML 1.1 that Kubernetes' YAML library does not know either: it leaves `2026-01-01` and `1:20` strings. */
-const unknownTags = new Set(["tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:omap", "tag:yaml.org,2002:pairs"]);
+/** Types of YAML 1.1 that stay plain strings, as with Kubernetes' own YAML library: `2026-01-01`, `1:20`. */
+const unknownTypes = new Set(["timestamp", "omap", "pairs", "binary"].map((type) => `tag:yaml.org,2002:${type}`));
 
 const customTags = (tags: Tags): Tags =>
   tags.filter(
-    (tag) => typeof tag === "string" || !(unknownTags.has(tag.tag) || ("format" in tag && tag.format === "TIME")),
+    (tag) => typeof tag === "string" || !(unknownTypes.has(tag.tag) || ("format" in tag && tag.format === "TIME")),
   );
 
 /**
@@ -41,7 +41,8 @@ export function parseYaml(text: string): readonly YamlDocument[] {
   const lineCounter = new LineCounter();
   const lineAt = (offset: number) => Math.max(1, lineCounter.linePos(offset).line);
   try {
-    const documents = parseAllDocuments(text, { version: "1.1", customTags, lineCounter, prettyErrors: false });
+    const options = { version: "1.1", customTags, lineCounter, prettyErrors: false, logLevel: "error" } as const;
+    const documents = parseAllDocuments(text, options);
     const parsed: YamlDocument[] = [];
     for (const document of documents) {
       const error = document.errors[0];
