@@ -3,7 +3,7 @@
  * (github.com/spf13/pflag, `_` counts as `-`), and the style of Go's own flag package.
  */
 import { formatDuration, tryParseDuration } from "./duration.ts";
-import { closestName, InvalidInputError } from "./problems.ts";
+import { closestName, commandLine, InvalidInputError } from "./problems.ts";
 
 /** A flag with values of type `T`. */
 export interface Flag<T> {
@@ -190,7 +190,7 @@ export function parseFlags<F extends Flags>(
       else set(found.name, next, shown);
     }
   }
-  if (problems.length > 0) throw new InvalidInputError("command line", problems);
+  if (problems.length > 0) throw new InvalidInputError(commandLine, problems);
   const values = Object.fromEntries(
     Object.entries(flags).map(([name, flag]) => [name, given.has(name) ? given.get(name) : flag.default]),
   );

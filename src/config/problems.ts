@@ -1,12 +1,18 @@
 /** What is wrong with an input: all of it at once, each with its place, as Kubernetes' field errors say it. */
 
+/** What {@link InvalidInputError} calls the arguments of the program. */
+export const commandLine = "command line";
+
 /** Thrown when an input is refused; one line for each thing that is wrong. */
 export class InvalidInputError extends Error {
   override readonly name = "InvalidInputError";
+  /** The input: a file's path, or {@link commandLine}. */
+  readonly what: string;
   readonly problems: readonly string[];
 
   constructor(what: string, problems: readonly string[]) {
     super(problems.length === 1 ? `${what}: ${problems[0]}` : `${what}:\n  ${problems.join("\n  ")}`);
+    this.what = what;
     this.problems = problems;
   }
 }

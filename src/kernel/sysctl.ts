@@ -67,7 +67,7 @@ function writeSetting(path: string, value: string): boolean {
       EPERM: "not permitted here: it needs more privileges",
       ENOENT: "this kernel does not have it, or its module is not loaded",
     };
-    throw new Error(`${path} cannot be set to ${value}: ${reasons[String(code)] ?? code}`, { cause: error });
+    throw new Error(`${path} cannot be set to ${value}: ${reasons[String(code)] ?? code}`);
   }
   return true;
 }

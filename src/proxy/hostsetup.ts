@@ -1,4 +1,5 @@
 /** What of this machine's kernel is set once, before any rules: limits and timeouts of the connection tracker. */
+import { availableParallelism } from "node:os";
 import { readConntrackBuckets, writeConntrackBuckets, writeOomScoreAdjustment, writeSysctl } from "../kernel/sysctl.ts";
 import { errorText, type Logger } from "../telemetry/log.ts";
 import type { ConntrackConfiguration, KubeProxyConfiguration } from "./config/types.ts";
@@ -38,7 +39,7 @@ export function conntrackSettings(conntrack: ConntrackConfiguration, cpus: numbe
  *
  * @returns what could not be set, one line each.
  */
-export function setUpHost(config: KubeProxyConfiguration, cpus: number, log: Logger): readonly string[] {
+export function setUpHost(config: KubeProxyConfiguration, log: Logger): readonly string[] {
   const failures: string[] = [];
   const attempt = (work: () => void): boolean => {
     try {
@@ -51,7 +52,7 @@ export function setUpHost(config: KubeProxyConfiguration, cpus: number, log: Log
     }
   };
   attempt(() => writeOomScoreAdjustment(config.oomScoreAdj));
-  for (const { name, value } of conntrackSettings(config.conntrack, cpus)) {
+  for (const { name, value } of conntrackSettings(config.conntrack, availableParallelism())) {
     const done = attempt(() => {
       if (writeSysctl(name, value)) log.debug(1, "Kernel setting changed", { sysctl: name, value });
     });

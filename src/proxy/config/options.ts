@@ -1,7 +1,7 @@
 /** From flags and a file to one configuration: what goes before what. */
 import { tryParseByteSize } from "../../config/codec.ts";
 import type { ParsedFlags } from "../../config/flags.ts";
-import { InvalidInputError } from "../../config/problems.ts";
+import { commandLine, InvalidInputError } from "../../config/problems.ts";
 import { parseModules } from "../../telemetry/log.ts";
 import { complete, defaultConfiguration, defaultPorts, withPort } from "./defaults.ts";
 import { configurationFlags, type ProxyFlagName, type ProxyFlagValues, type proxyFlags } from "./flags.ts";
@@ -16,7 +16,7 @@ import { validate } from "./validate.ts";
 export type Task = "serve" | "once" | "init" | "cleanup";
 
 /** What the service proxy is asked to do. */
-export interface ProxyOptions {
+export interface AgentOptions {
   /** Complete and valid. */
   readonly config: KubeProxyConfiguration;
   /** Path of the configuration file; empty without one. */
@@ -45,10 +45,10 @@ export function resolveOptions(
   parsed: Parsed,
   readFile: (path: string) => string,
   modes: readonly string[],
-): ProxyOptions {
+): AgentOptions {
   const { values, given, rest } = parsed;
   if (rest.length > 0) {
-    throw new InvalidInputError("command line", [`takes no arguments but flags, got ${rest.map(quote).join(" ")}`]);
+    throw new InvalidInputError(commandLine, [`takes no arguments but flags, got ${rest.map(quote).join(" ")}`]);
   }
   const problems: string[] = [];
   const warnings = [...parsed.warnings];
@@ -65,7 +65,7 @@ export function resolveOptions(
   }
   const config = { ...base, hostnameOverride, logging: overrideLogging(base.logging, values, given, problems) };
   problems.push(...validate(config, modes));
-  if (problems.length > 0) throw new InvalidInputError(path === "" ? "command line" : path, problems);
+  if (problems.length > 0) throw new InvalidInputError(path === "" ? commandLine : path, problems);
   if (values.once && values.manifests !== "" && config.detectLocalMode === "NodeCIDR") {
     warnings.push("detectLocalMode NodeCIDR needs a Node with podCIDRs among the manifests");
   }

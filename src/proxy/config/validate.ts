@@ -3,13 +3,11 @@ import { formatDuration } from "../../config/duration.ts";
 import { invalidValue } from "../../config/problems.ts";
 import { prefixFamily } from "../../net/prefix.ts";
 import { isPort, tryParseHostPort } from "../../net/protocol.ts";
+import { tryParseNodePortAddress } from "./effective.ts";
 import { featureEnabled, gateProblems } from "./gates.ts";
 import { configurationKind } from "./schema.ts";
 import { parseSloppyAddress, parseSloppyPrefix } from "./sloppy.ts";
 import type { ConntrackConfiguration, IpvsConfiguration, KubeProxyConfiguration, Logging } from "./types.ts";
-
-/** Words that nodePortAddresses may contain beside prefixes. */
-export const nodePortKeywords: readonly string[] = ["primary", "localhost", "all"];
 
 const localModes = ["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"];
 const largestVerbosity = 2 ** 31 - 1;
@@ -63,8 +61,8 @@ export function validate(config: KubeProxyConfiguration, modes: readonly string[
   checkPortRange(config.portRange, check);
   checkDetectLocal(config, check);
   for (const [i, entry] of config.nodePortAddresses.entries()) {
-    const valid = nodePortKeywords.includes(entry) || parseSloppyPrefix(entry) !== undefined;
-    check(valid, `nodePortAddresses[${i}]`, entry, `must be a valid CIDR or one of ${nodePortKeywords.join(", ")}`);
+    const valid = tryParseNodePortAddress(entry) !== undefined;
+    check(valid, `nodePortAddresses[${i}]`, entry, "must be a valid CIDR or one of primary, localhost, all");
   }
   const version = config.showHiddenMetricsForVersion;
   const minor = /^1\.(\d{1,4})$/.test(version);

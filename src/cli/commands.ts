@@ -1,0 +1,34 @@
+/** The commands of this program. They are loaded when they are needed, so that each starts fast. */
+import type { Command } from "./command.ts";
+
+/** A command that can be loaded. */
+export interface CommandEntry {
+  readonly name: string;
+  /** The command's own summary, here for the overview. */
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+/** All commands, in the order in which the overview shows them. */
+export const commands: readonly CommandEntry[] = [
+  {
+    name: "proxy",
+    summary: "Serve Kubernetes Services on this node, in place of kube-proxy",
+    load: async () => (await import("./proxy.ts")).proxy,
+  },
+  {
+    name: "completion",
+    summary: "Print a completion script for bash, zsh or fish",
+    load: async () => (await import("./completion.ts")).completion,
+  },
+  {
+    name: "version",
+    summary: "Print the version",
+    load: async () => (await import("./version.ts")).version,
+  },
+  {
+    name: "help",
+    summary: "Explain a command",
+    load: async () => (await import("./help.ts")).help,
+  },
+];
