@@ -1,17 +1,21 @@
 /** Translates a placed decision into the elements of sets and maps that make it true. */
-import { outermostPrefixes } from "../../../net/prefix.ts";
+import { rangeElements } from "../../../kernel/nftables/index.ts";
+import { outermostPrefixes, prefixRange } from "../../../net/prefix.ts";
 import type { FrontEnd, Outcome, Outcomes, ServicePortName } from "../../../service/decision.ts";
 import { formatServicePort } from "../../../service/decision.ts";
+import type { FamilySettings } from "../../../service/settings.ts";
 import type { Placement, Pool } from "./pools.ts";
-import { affinityPools, encode, type SetName } from "./sets.ts";
+import { affinityPools, encode, type SetName, toText } from "./sets.ts";
 import { flags, poolKey, rememberedEndpoint, sizeClass, verdicts } from "./word.ts";
 
 /** An element of a set or map. Keys and data are byte strings as `sets.ts` defines them. */
 export interface Element {
   readonly set: SetName;
   readonly key: string;
-  /** The key of the end of an interval. */
+  /** The last key of a range, in sets of ranges with concatenated keys. */
   readonly end?: string;
+  /** In sets of ranges with simple keys: this is the first key behind a range. */
+  readonly behind?: true;
   readonly data?: string;
   /** Shown by `nft list ruleset`; not part of what makes elements equal. */
   readonly comment?: string;
@@ -121,6 +125,26 @@ function addPool(elements: Element[], { number, slots, members }: Pool, affinity
 /** The comment of a front end: its service port, cut to what the kernel takes (128 bytes with the terminating zero). */
 function commentOf(service: ServicePortName): string {
   return formatServicePort(service).slice(0, 127);
+}
+
+/** The elements that settings ask for, whatever the services. */
+export function elementsOfSettings({ nodePortAddresses, serviceCIDRs }: FamilySettings): readonly Element[] {
+  const elements: Element[] = [];
+  for (const address of nodePortAddresses.kind === "addresses" ? nodePortAddresses.addresses : []) {
+    elements.push({ set: "node-port-addresses", key: encode.address(address) });
+  }
+  for (const prefix of outermostPrefixes(serviceCIDRs)) {
+    const { first, last } = prefixRange(prefix);
+    for (const { key, intervalEnd } of rangeElements(first, last)) {
+      elements.push({ set: "service-cidrs", key: toText(key), ...(intervalEnd && { behind: true }) });
+    }
+  }
+  return elements;
+}
+
+/** What tells an element from all others of the table. */
+export function identityOf({ set, key, behind }: Element): string {
+  return behind ? `${set} ${key} behind` : `${set} ${key}`;
 }
 
 /** True if an element may be wanted by several decisions at once. */

@@ -3,36 +3,36 @@
  * sets and maps that the rules look into (`sets.ts`), found by action words (`word.ts`). All of it hangs on hooks of
  * type nat, which see the first packet of a connection only: the others cost nothing.
  */
-import type { BaseChain } from "../../../kernel/nftables/index.ts";
-import { firstRegister, priorities, register } from "../../../kernel/nftables/index.ts";
+import {
+  type BaseChain,
+  firstRegister,
+  priorities,
+  register,
+  type Verdict,
+  rules as words,
+} from "../../../kernel/nftables/index.ts";
 import { type Address, addressLength, type Family } from "../../../net/address.ts";
 import { type Prefix, parsePrefix } from "../../../net/prefix.ts";
 import { protocolNumbers, protocols } from "../../../net/protocol.ts";
 import type { FamilySettings } from "../../../service/settings.ts";
 import { affinityClients, affinityPools } from "./sets.ts";
 import {
+  clearPriority,
   dnatFromMap,
-  goto,
-  hostNumber,
-  inInterface,
+  inInterfaceStarting,
   inPrefix,
   inProtocols,
   inSet,
   isLocal,
   isNotAddress,
-  jump,
   keepPool,
   key,
   maskedPriority,
   priorityFromMap,
   priorityFromSlot,
   type Step,
-  setMark,
-  setPriority,
   slot,
-  takeMark,
-  then,
-  type Verdict,
+  verdictMap,
   wordBits,
 } from "./steps.ts";
 import {
@@ -45,6 +45,8 @@ import {
   verdictMask,
   verdicts,
 } from "./word.ts";
+
+const { jump, goTo, drop, returns } = words;
 
 /** A rule of the table. */
 export interface RuleText {
@@ -65,10 +67,14 @@ export interface RulesetSettings extends FamilySettings {
 }
 
 /**
- * How often a slot is drawn from a power of two before the next smaller one takes its turn. At least half of the slots
- * hold an endpoint, so with 8 draws the endpoints of the upper half get at most 0.4 % less than their share.
+ * The powers of two from which a slot of a pool of size class n is drawn, one after the other until a slot is hit. More
+ * than half of the first 2^n slots hold an endpoint, so that after 8 draws no more than one packet in 256 is left, which
+ * the first half takes: it is full. The first slot is full as long as there is any endpoint, even if this very moment
+ * the pool has become smaller.
  */
-const draws = 8;
+function drawsOf(size: number): readonly number[] {
+  return [...new Array<number>(size === 0 ? 0 : 8).fill(2 ** size), ...(size > 1 ? [2 ** (size - 1)] : []), 1];
+}
 
 const frontEnd = ["daddr", "l4proto", "dport"] as const;
 const nodePort = ["l4proto", "dport"] as const;
@@ -89,7 +95,7 @@ export function ruleset(
   affinities: ReadonlySet<number>,
 ): readonly ChainText[] {
   const bit = (1 << settings.masqueradeBit) >>> 0;
-  const mark = setMark(bit);
+  const mark = words.changeMark(bit, bit);
   return [
     refuse(family),
     ...picks(family),
@@ -124,22 +130,16 @@ function services(family: Family, settings: RulesetSettings): ChainText {
   return {
     name: "services",
     rules: [
-      rule(priorityFromMap(frontEnd, "front-ends", family), goto("front-end")),
-      rule(onNodePortAddress(family, settings), priorityFromMap(nodePort, "node-ports", family), goto("node-port")),
+      rule(priorityFromMap(frontEnd, "front-ends", family), goTo("front-end")),
+      rule(onNodePortAddress(family, settings), priorityFromMap(nodePort, "node-ports", family), goTo("node-port")),
       rule(
         key(["daddr"], family),
         inSet("cluster-ips"),
         isLocal("daddr", "neq"),
-        goto("refuse"),
+        goTo("refuse"),
         "a port that no service has",
       ),
-      rule(
-        key(["daddr"], family),
-        inSet("service-cidrs"),
-        isLocal("daddr", "neq"),
-        then({ kind: "drop" }),
-        "no service",
-      ),
+      rule(key(["daddr"], family), inSet("service-cidrs"), isLocal("daddr", "neq"), drop, "no service"),
     ],
   };
 }
@@ -167,14 +167,14 @@ function byClient(what: "front-end" | "node-port", family: Family, settings: Rul
   };
   const client: ChainText = {
     name: `${what}-by-client`,
-    rules: [...fromPod(family, settings, goto(fromPods.name)), rule(isLocal("saddr"), goto(fromNode.name))],
+    rules: [...fromPod(family, settings, goTo(fromPods.name)), rule(isLocal("saddr"), goTo(fromNode.name))],
   };
   const sources = [...frontEnd, "saddr"] as const;
   const guard = rule(
     wordBits(flags.checkSources, "neq", 0),
     key(sources, family),
     inSet("allowed-sources", true),
-    then({ kind: "drop" }),
+    drop,
     "not in the source ranges",
   );
   const entry: ChainText = {
@@ -182,7 +182,7 @@ function byClient(what: "front-end" | "node-port", family: Family, settings: Rul
     rules: [
       ...(what === "front-end" ? [guard] : []),
       rule(wordBits(flags.perClient, "neq", 0), jump(client.name)),
-      rule(goto("dispatch")),
+      rule(goTo("dispatch")),
     ],
   };
   return [fromPods, fromNode, client, entry];
@@ -196,9 +196,9 @@ function fromPod(family: Family, { detector }: RulesetSettings, action: Step): r
     case "prefixes":
       return detector.prefixes.map((prefix: Prefix) => rule(inPrefix("saddr", prefix, family), action));
     case "bridge":
-      return [rule(inInterface(detector.interface), action)];
+      return [rule(words.isInterface("input", detector.interface), action)];
     case "interfacePrefix":
-      return [rule(inInterface(detector.prefix, true), action)];
+      return [rule(inInterfaceStarting(detector.prefix), action)];
   }
 }
 
@@ -207,10 +207,10 @@ function masqueradeByClient(family: Family, settings: RulesetSettings, mark: rea
   return {
     name: "masquerade-by-client",
     rules: [
-      ...fromPod(family, settings, goto("masquerade-pod")),
-      rule(wordBits(notPod, "eq", notPod), mark, then({ kind: "return" })),
-      rule(wordBits(notPod, "eq", 0), then({ kind: "return" })),
-      rule(isLocal("saddr"), goto("masquerade-node")),
+      ...fromPod(family, settings, goTo("masquerade-pod")),
+      rule(wordBits(notPod, "eq", notPod), mark, returns),
+      rule(wordBits(notPod, "eq", 0), returns),
+      rule(isLocal("saddr"), goTo("masquerade-node")),
       rule(wordBits(flags.other, "neq", 0), mark),
     ],
   };
@@ -218,14 +218,12 @@ function masqueradeByClient(family: Family, settings: RulesetSettings, mark: rea
 
 /** Does what the word says. */
 function dispatch(mark: readonly Step[]): ChainText {
-  const entries: (readonly [Uint8Array, Verdict])[] = [
-    [hostNumber(verdicts.affinity), { kind: "goto", chain: "affinity" }],
-    [hostNumber(verdicts.drop), { kind: "drop" }],
-    [hostNumber(verdicts.reject), { kind: "goto", chain: "refuse" }],
+  const entries: (readonly [number, Verdict])[] = [
+    [verdicts.affinity, { kind: "goto", chain: "affinity" }],
+    [verdicts.drop, { kind: "drop" }],
+    [verdicts.reject, { kind: "goto", chain: "refuse" }],
   ];
-  for (let size = 0; size <= largestSize; size++) {
-    entries.push([hostNumber(size), { kind: "goto", chain: pickChain(size) }]);
-  }
+  for (let size = 0; size <= largestSize; size++) entries.push([size, { kind: "goto", chain: pickChain(size) }]);
   return {
     name: "dispatch",
     rules: [
@@ -235,7 +233,7 @@ function dispatch(mark: readonly Step[]): ChainText {
         wordBits(masqueradeMask, "neq", masqueradeMask),
         jump("masquerade-by-client"),
       ),
-      rule(maskedPriority(verdictMask), { kind: "inline verdicts", sreg: firstRegister, field: "priority", entries }),
+      rule(maskedPriority(verdictMask), verdictMap(entries)),
     ],
   };
 }
@@ -245,11 +243,7 @@ function refuse(family: Family): ChainText {
   return {
     name: "refuse",
     rules: [
-      rule(
-        key(["l4proto"], family),
-        { kind: "cmp", sreg: firstRegister, op: "eq", data: Uint8Array.of(protocolNumbers.TCP) },
-        { kind: "reject", type: "tcp reset" },
-      ),
+      rule(words.isProtocol(protocolNumbers.TCP), words.rejectReset),
       rule({ kind: "reject", type: "icmp", code: portUnreachable }),
     ],
   };
@@ -265,42 +259,37 @@ function chooseChain(size: number): string {
 
 /** Chains that send the packet to one of the endpoints in the first 2^n slots of its pool. */
 function picks(family: Family): readonly ChainText[] {
-  // nft takes a translation of ports back only in a rule that also matches a protocol with ports.
-  const withPorts = [...key(["l4proto"], family), inProtocols(protocols.map((protocol) => protocolNumbers[protocol]))];
-  const pick = (size: number) => rule(withPorts, slot(2 ** size), dnatFromMap("endpoints", family));
+  const pick = (modulus: number) => rule(withPorts(family), slot(modulus), dnatFromMap("endpoints", family));
   return Array.from({ length: largestSize + 1 }, (_, size) => ({
     name: pickChain(size),
-    rules: [
-      rule(keepPool()),
-      ...Array.from({ length: size === 0 ? 1 : draws }, () => pick(size)),
-      size === 0 ? rule(then({ kind: "drop" }), "its service went this moment") : rule(goto(pickChain(size - 1))),
-    ],
+    rules: [rule(keepPool()), ...drawsOf(size).map(pick), rule(drop, "its service went this moment")],
   }));
 }
 
 /** Chains that choose an endpoint to remember among the first 2^n slots: its number replaces the word. */
 function choices(): readonly ChainText[] {
-  const choice = (size: number) => rule(priorityFromSlot(2 ** size, "affinity-slots"), then({ kind: "return" }));
+  const choice = (modulus: number) => rule(priorityFromSlot(modulus, "affinity-slots"), returns);
   return Array.from({ length: largestAffinitySize + 1 }, (_, size) => ({
     name: chooseChain(size),
-    rules: [
-      rule(keepPool()),
-      ...Array.from({ length: size === 0 ? 1 : draws }, () => choice(size)),
-      size === 0 ? rule(then({ kind: "drop" }), "its service went this moment") : rule(goto(chooseChain(size - 1))),
-    ],
+    rules: [rule(keepPool()), ...drawsOf(size).map(choice), rule(drop, "its service went this moment")],
   }));
+}
+
+/** Holds for all protocols of services. nft reads a translation of ports back only in a rule that says so. */
+function withPorts(family: Family): readonly Step[] {
+  return [...key(["l4proto"], family), inProtocols(protocols.map((protocol) => protocolNumbers[protocol]))];
 }
 
 function choose(): ChainText {
   const entries = Array.from(
     { length: largestAffinitySize + 1 },
-    (_, size) => [hostNumber(size), { kind: "jump", chain: chooseChain(size) }] as const,
+    (_, size) => [size, { kind: "jump", chain: chooseChain(size) }] as const,
   );
   return {
     name: "choose",
     rules: [
       rule(priorityFromMap(["priority"], "affinity-sizes", "IPv4")),
-      rule(maskedPriority(verdictMask), { kind: "inline verdicts", sreg: firstRegister, field: "priority", entries }),
+      rule(maskedPriority(verdictMask), verdictMap(entries)),
     ],
   };
 }
@@ -309,17 +298,13 @@ function choose(): ChainText {
 function affinity(affinities: ReadonlySet<number>): ChainText {
   return {
     name: "affinity",
-    rules: [
-      rule(keepPool()),
-      ...[...affinities].map(affinityRule),
-      rule(then({ kind: "drop" }), "its service went this moment"),
-    ],
+    rules: [rule(keepPool()), ...[...affinities].map(affinityRule), rule(drop, "its service went this moment")],
   };
 }
 
 /** The rule of chain `affinity` for one timeout. */
 function affinityRule(seconds: number): RuleText {
-  return rule(key(["priority"], "IPv4"), inSet(affinityPools(seconds)), goto(affinityChain(seconds)));
+  return rule(key(["priority"], "IPv4"), inSet(affinityPools(seconds)), goTo(affinityChain(seconds)));
 }
 
 /**
@@ -342,8 +327,7 @@ function affinityFor(seconds: number, family: Family): ChainText {
       ...(op === "update" && { timeout: 1000 * seconds }),
     },
   ];
-  const withPorts = [...key(["l4proto"], family), inProtocols(protocols.map((protocol) => protocolNumbers[protocol]))];
-  const toEndpoint = [...withPorts, ...key(["priority"], family), ...dnatFromMap("affinity-endpoints", family)];
+  const toEndpoint = [...withPorts(family), ...key(["priority"], family), ...dnatFromMap("affinity-endpoints", family)];
   const remembered = wordBits(memberMask, "neq", 0);
   return {
     name: affinityChain(seconds),
@@ -354,32 +338,20 @@ function affinityFor(seconds: number, family: Family): ChainText {
       rule(jump("choose")),
       rule(dynset("update")),
       rule(toEndpoint),
-      rule(then({ kind: "drop" }), "its endpoint went this moment"),
+      rule(drop, "its endpoint went this moment"),
     ],
   };
 }
 
 function postrouting(family: Family, bit: number): ChainText {
-  const translated: readonly Step[] = [
-    { kind: "ct", dreg: firstRegister, key: "status" },
-    // IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h
-    {
-      kind: "bitwise",
-      sreg: firstRegister,
-      dreg: firstRegister,
-      length: 4,
-      mask: hostNumber(0x20),
-      xor: hostNumber(0),
-    },
-    { kind: "cmp", sreg: firstRegister, op: "neq", data: hostNumber(0) },
-  ];
-  const masquerade: Step = { kind: "masq", flags: ["fully-random"] };
+  const translated = words.anyBit(words.field.ctStatus, words.ctStatus.dnat);
+  const masquerade = words.masquerade("fully-random");
   return {
     name: "nat-postrouting",
     base: nat("postrouting", priorities.srcnat),
     rules: [
-      rule(translated, setPriority(0), "the word has served"),
-      rule(takeMark(bit), masquerade),
+      rule(translated, clearPriority(), "the word has served"),
+      rule(words.anyBit(words.field.mark, bit), words.changeMark(0, bit), masquerade),
       rule(
         translated,
         key(["saddr", "daddr"], family),

@@ -108,9 +108,19 @@ const protocolFields: Readonly<Record<Protocol, string>> = {
   SCTP: fromCharCode(protocolNumbers.SCTP, 0, 0, 0),
 };
 
+/** Bytes as a byte string. */
+export function toText(bytes: Uint8Array): string {
+  return fromCharCode(...bytes);
+}
+
+/** A byte string as bytes. */
+export function toBytes(text: string): Uint8Array {
+  return Buffer.from(text, "latin1");
+}
+
 /** Writes fields of keys and data. */
 export const encode = {
-  address: (address: Address): string => fromCharCode(...addressBytes(address)),
+  address: (address: Address): string => toText(addressBytes(address)),
   protocol: (protocol: Protocol): string => protocolFields[protocol],
   port: (port: number): string => fromCharCode(port >> 8, port & 255, 0, 0),
   /** Words, pools, slots: host byte order. */
@@ -119,7 +129,7 @@ export const encode = {
   /** The first and the last address of a prefix. */
   range: (prefix: Prefix): { readonly first: string; readonly last: string } => {
     const { first, last } = prefixRange(prefix);
-    return { first: fromCharCode(...first), last: fromCharCode(...last) };
+    return { first: toText(first), last: toText(last) };
   },
 };
 

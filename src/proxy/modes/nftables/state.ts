@@ -1,6 +1,6 @@
 /** What the mode has put into the sets and maps of a family, and how a change of decisions changes that. */
 import type { Decision, DecisionKey } from "../../../service/decision.ts";
-import { type Element, elementsOf, isShared } from "./elements.ts";
+import { type Element, elementsOf, identityOf, isShared } from "./elements.ts";
 import { type Placement, PoolNumbers, place } from "./pools.ts";
 
 /** Elements to remove and to add, to be done in this order and at once. */
@@ -35,7 +35,7 @@ export class TableState {
     const seen = new Set<string>();
     for (const placement of this.#placements.values()) {
       for (const element of elementsOf(placement)) {
-        if (isShared(element.set) && seen.size === seen.add(identity(element)).size) continue;
+        if (isShared(element.set) && seen.size === seen.add(identityOf(element)).size) continue;
         elements.push(element);
       }
     }
@@ -72,7 +72,7 @@ export class TableState {
   #unshare(elements: readonly Element[], by: 1 | -1): readonly Element[] {
     return elements.filter((element) => {
       if (!isShared(element.set)) return true;
-      const key = identity(element);
+      const key = identityOf(element);
       const users = (this.#users.get(key) ?? 0) + by;
       if (users === 0) this.#users.delete(key);
       else this.#users.set(key, users);
@@ -83,17 +83,13 @@ export class TableState {
 
 /** The edits that lead from one list of elements to another. Elements with the same key and data stay as they are. */
 export function difference(before: readonly Element[], after: readonly Element[]): Edits {
-  const old = new Map(before.map((element) => [identity(element), element]));
+  const old = new Map(before.map((element) => [identityOf(element), element]));
   const adds = after.filter((element) => {
-    const key = identity(element);
+    const key = identityOf(element);
     const same = old.get(key);
     if (same === undefined || same.data !== element.data || same.end !== element.end) return true;
     old.delete(key);
     return false;
   });
   return { deletes: [...old.values()], adds };
-}
-
-function identity({ set, key }: Element): string {
-  return `${set} ${key}`;
 }

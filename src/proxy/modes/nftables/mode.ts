@@ -1,0 +1,214 @@
+/** The nftables mode: a table for each family, whose rules never change and whose elements are the services. */
+
+import type { NetlinkSocket } from "../../../kernel/netlink/index.ts";
+import { type NftChange, type NftEvent, openNftables, watchNftables } from "../../../kernel/nftables/index.ts";
+import { type Family, families } from "../../../net/address.ts";
+import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
+import type { NodeSettings } from "../../../service/settings.ts";
+import type { Desired, Drift, Mode } from "../mode.ts";
+import { Heritage } from "./adopt.ts";
+import { type Element, elementsOfSettings, identityOf } from "./elements.ts";
+import { tableFamily, tableName } from "./layout.ts";
+import { affinityChain, type ChainText, type RulesetSettings, ruleset } from "./ruleset.ts";
+import { difference, TableState } from "./state.ts";
+import { fingerprints, KernelTable, type TableContent } from "./table.ts";
+
+/** A family that is served: what is in the kernel for it. */
+interface Served {
+  readonly settings: RulesetSettings;
+  readonly state: TableState;
+  /** The affinity timeouts that have their sets and chains. */
+  readonly affinities: Set<number>;
+}
+
+/** How many missing or foreign elements of a set are named one by one. */
+const mostNamed = 3;
+
+/** The running mode. It works in the network namespace in which it is made. */
+export class NftablesMode implements Mode {
+  readonly name = "nftables";
+  readonly #socket: NetlinkSocket;
+  readonly #tables: Readonly<Record<Family, KernelTable>>;
+  readonly #served = new Map<Family, Served>();
+
+  constructor() {
+    this.#socket = openNftables();
+    this.#tables = { IPv4: new KernelTable("IPv4", this.#socket), IPv6: new KernelTable("IPv6", this.#socket) };
+  }
+
+  async replace({ settings, decisions }: Desired): Promise<void> {
+    for (const family of families) {
+      const table = this.#tables[family];
+      const own = rulesetSettings(settings, family);
+      this.#served.delete(family);
+      if (own === undefined) table.remove();
+      else this.#served.set(family, replaceTable(table, family, own, decisionsOf(decisions, family)));
+    }
+  }
+
+  async apply(changes: Changes): Promise<void> {
+    for (const [family, served] of this.#served) {
+      const own = changesOf(changes, family);
+      if (own.size === 0) continue;
+      const edits = served.state.change(own);
+      const added = newAffinities(own.values(), served.affinities);
+      for (const seconds of added) served.affinities.add(seconds);
+      const names = new Set(["affinity", ...[...added].map(affinityChain)]);
+      const chains = added.size === 0 ? [] : chainsOf(family, served).filter(({ name }) => names.has(name));
+      this.#tables[family].edit(edits, added, chains);
+    }
+  }
+
+  async audit(): Promise<readonly Drift[]> {
+    const drifts: Drift[] = [];
+    for (const [family, served] of this.#served) {
+      const where = `table ${tableFamily(family)} ${tableName}`;
+      const content = this.#tables[family].read();
+      if (content === undefined) drifts.push({ what: `${where}: gone` });
+      else
+        drifts.push(
+          ...compare(content, served, chainsOf(family, served)).map((what) => ({ what: `${where}: ${what}` })),
+        );
+    }
+    return drifts;
+  }
+
+  watch(onDrift: (drift: Drift) => void, signal: AbortSignal): void {
+    void this.#follow(watchNftables(signal), onDrift);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  /** A transaction's changes come first, then the generation that they made, which knows who did it. */
+  async #follow(events: AsyncIterable<NftEvent>, onDrift: (drift: Drift) => void): Promise<void> {
+    let first: string | undefined;
+    let count = 0;
+    for await (const event of events) {
+      if (event.kind === "overrun") {
+        onDrift({ what: "nf_tables changes faster than one can follow" });
+      } else if (event.kind !== "generation") {
+        const what = this.#describe(event);
+        if (what === undefined) continue;
+        first ??= what;
+        count++;
+      } else {
+        const { processId, processName = "?" } = event.generation;
+        if (first !== undefined && processId !== process.pid) {
+          const more = count > 1 ? ` and ${count - 1} more` : "";
+          onDrift({ what: `${first}${more}, by process ${processId} (${processName})` });
+        }
+        first = undefined;
+        count = 0;
+      }
+    }
+  }
+
+  /** What a change did to our tables; undefined if it did not touch them. */
+  #describe(change: NftChange): string | undefined {
+    const { kind, removed } = change;
+    const [ref, name] =
+      change.kind === "elements"
+        ? [change.set, change.set.set]
+        : change.kind === "table"
+          ? [change.table, ""]
+          : change.kind === "set"
+            ? [change.set, change.set.set]
+            : change.kind === "object"
+              ? [change.object, change.object.name]
+              : change.kind === "chain"
+                ? [change.chain, change.chain.chain]
+                : [change.rule, change.rule.chain];
+    const ours = families.some((family) => this.#served.has(family) && tableFamily(family) === ref.family);
+    if (!ours || ref.table !== tableName) return undefined;
+    return `${kind} ${ref.family} ${ref.table}${name && ` ${name}`} ${removed ? "removed" : "added"}`;
+  }
+}
+
+function rulesetSettings(settings: NodeSettings, family: Family): RulesetSettings | undefined {
+  const own = settings.families[family];
+  return own && { ...own, masqueradeBit: settings.masqueradeBit };
+}
+
+function chainsOf(family: Family, { settings, affinities }: Served): readonly ChainText[] {
+  return ruleset(family, settings, affinities);
+}
+
+function replaceTable(
+  table: KernelTable,
+  family: Family,
+  settings: RulesetSettings,
+  decisions: ReadonlyMap<DecisionKey, Decision>,
+): Served {
+  const content = table.read();
+  const heritage = new Heritage(content?.elements ?? []);
+  const state = new TableState();
+  const { adds } = state.change(decisions, (key) => {
+    const decision = decisions.get(key);
+    return decision === undefined ? {} : heritage.former(decision, state.numbers);
+  });
+  const affinities = newAffinities(decisions.values(), new Set());
+  const served = { settings, state, affinities };
+  const wanted = [...elementsOfSettings(settings), ...adds];
+  const present = content?.elements.filter(({ set }) => !isForeign(set, affinities)) ?? [];
+  table.write(content, chainsOf(family, served), affinities, difference(present, wanted), () => wanted);
+  return served;
+}
+
+/** True for sets of affinity timeouts that are not in use: they go with all their elements. */
+function isForeign(set: string, affinities: ReadonlySet<number>): boolean {
+  const [, seconds] = /^affinity-pools-(\d+)$/.exec(set) ?? [];
+  return seconds !== undefined && !affinities.has(Number(seconds));
+}
+
+function newAffinities(decisions: Iterable<Decision | undefined>, known: ReadonlySet<number>): Set<number> {
+  const seconds = new Set<number>();
+  for (const decision of decisions) {
+    if (decision !== undefined && decision.affinitySeconds > 0) seconds.add(decision.affinitySeconds);
+  }
+  return seconds.difference(known);
+}
+
+function decisionsOf(
+  decisions: ReadonlyMap<DecisionKey, Decision>,
+  family: Family,
+): ReadonlyMap<DecisionKey, Decision> {
+  return new Map([...decisions].filter(([, decision]) => decision.family === family));
+}
+
+function changesOf(changes: Changes, family: Family): ReadonlyMap<DecisionKey, Decision | undefined> {
+  return new Map([...changes].filter(([key, decision]) => (decision?.family ?? key.slice(-4)) === family));
+}
+
+/** What differs between the kernel and what was put there. */
+function compare(content: TableContent, { settings, state }: Served, chains: readonly ChainText[]): readonly string[] {
+  const found: string[] = [];
+  const there = new Set(content.chains.map(({ chain }) => chain));
+  for (const { name, rules } of chains) {
+    if (!there.delete(name)) found.push(`chain ${name}: gone`);
+    else if (JSON.stringify(content.rules.get(name) ?? []) !== JSON.stringify(fingerprints(rules))) {
+      found.push(`chain ${name}: its rules were changed`);
+    }
+  }
+  for (const chain of there) found.push(`chain ${chain}: not ours`);
+  const { deletes, adds } = difference(content.elements, [...elementsOfSettings(settings), ...state.elements()]);
+  const wanted = new Set(adds.map(identityOf));
+  found.push(...counted("missing or changed", adds));
+  found.push(
+    ...counted(
+      "not ours",
+      deletes.filter((element) => !wanted.has(identityOf(element))),
+    ),
+  );
+  return found;
+}
+
+function counted(problem: string, elements: readonly Element[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { set } of elements) counts.set(set, (counts.get(set) ?? 0) + 1);
+  const lines = [...counts].map(
+    ([set, count]) => `${set}: ${count} ${count === 1 ? "element" : "elements"} ${problem}`,
+  );
+  return lines.slice(0, mostNamed);
+}

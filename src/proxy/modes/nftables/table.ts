@@ -1,0 +1,274 @@
+/** The table of one family in the kernel: reads it, and writes changes to it, each in one transaction. */
+
+import type { NetlinkSocket } from "../../../kernel/netlink/index.ts";
+import {
+  type Chain,
+  type Expression,
+  type Element as KernelElement,
+  type KeyLayout,
+  keyLayout,
+  listChains,
+  listElements,
+  listRules,
+  listSets,
+  listTables,
+  type NftSet,
+  type TableRef,
+  Transaction,
+} from "../../../kernel/nftables/index.ts";
+import type { Family } from "../../../net/address.ts";
+import type { Element } from "./elements.ts";
+import { setsOf, tableComment, tableFamily, tableName } from "./layout.ts";
+import type { ChainText, RuleText } from "./ruleset.ts";
+import { type SetName, toBytes, toText } from "./sets.ts";
+import type { Edits } from "./state.ts";
+import type { Step } from "./steps.ts";
+
+/** What is in the kernel. */
+export interface TableContent {
+  readonly chains: readonly Chain[];
+  /** Without anonymous ones. */
+  readonly sets: ReadonlyMap<string, NftSet>;
+  /** Without what packets added. */
+  readonly elements: readonly Element[];
+  /** The rules of each chain, each as a text that is equal for equal rules. */
+  readonly rules: ReadonlyMap<string, readonly string[]>;
+}
+
+/** A table of our name that somebody else made. */
+export class ForeignTableError extends Error {
+  override readonly name = "ForeignTableError";
+
+  constructor({ family, table }: TableRef) {
+    super(
+      `table ${family} ${table} was not made by Portolan, so it is left alone and nothing was changed: ` +
+        `rename it, or remove it with "nft delete table ${family} ${table}"`,
+    );
+  }
+}
+
+/** The table of one family. */
+export class KernelTable {
+  readonly ref: TableRef;
+  readonly #family: Family;
+  readonly #socket: NetlinkSocket;
+  readonly #transaction = new Transaction();
+
+  constructor(family: Family, socket: NetlinkSocket) {
+    this.ref = { family: tableFamily(family), table: tableName };
+    this.#family = family;
+    this.#socket = socket;
+  }
+
+  /**
+   * What is there; undefined if there is no such table.
+   *
+   * @throws {ForeignTableError} if somebody else made it.
+   */
+  read(): TableContent | undefined {
+    if (!this.#exists()) return undefined;
+    const { ref } = this;
+    const sets = new Map<string, NftSet>();
+    const elements: Element[] = [];
+    for (const set of listSets(this.#socket, ref)) {
+      if (set.flags?.includes("anonymous")) continue;
+      sets.set(set.set, set);
+      if (set.flags?.includes("dynamic")) continue;
+      for (const element of listElements(this.#socket, { ...ref, set: set.set })) {
+        elements.push(fromKernel(set.set as SetName, element));
+      }
+    }
+    const rules = new Map<string, string[]>();
+    for (const { chain, expressions } of listRules(this.#socket, ref)) {
+      const list = rules.get(chain) ?? [];
+      list.push(fingerprint(expressions));
+      rules.set(chain, list);
+    }
+    return { chains: listChains(this.#socket, ref), sets, elements, rules };
+  }
+
+  /**
+   * Writes all chains and rules anew, makes the sets that are missing, removes what does not belong there, and applies
+   * edits, all at once. A table whose chains or sets are of another make is replaced whole.
+   *
+   * @param content what is there.
+   * @param edits what leads from there to the right elements; `all` is used where nothing of the content can stay.
+   */
+  write(
+    content: TableContent | undefined,
+    chains: readonly ChainText[],
+    affinities: ReadonlySet<number>,
+    edits: Edits,
+    all: () => readonly Element[],
+  ): void {
+    const { ref } = this;
+    const sets = setsOf(this.#family, affinities);
+    const transaction = this.#transaction;
+    const fits = content !== undefined && isCompatible(content, chains, sets);
+    if (content !== undefined && !fits) transaction.deleteTable(ref);
+    transaction.addTable({ ...ref, comment: tableComment });
+    for (const set of sets.values()) if (!fits || !content.sets.has(set.set)) transaction.addSet(set);
+    if (fits) transaction.flushRules(ref);
+    for (const { name, base } of chains) transaction.addChain({ ...ref, chain: name, ...(base && { base }) });
+    for (const { name, rules } of chains) this.#addRules(name, rules);
+    if (fits) this.#removeOthers(content, chains, sets);
+    this.#apply(fits ? edits : { deletes: [], adds: all() });
+    transaction.commit(this.#socket);
+  }
+
+  /** Applies edits, after making the sets and chains of affinity timeouts that are used for the first time. */
+  edit(edits: Edits, newAffinities: ReadonlySet<number>, chains: readonly ChainText[]): void {
+    for (const set of setsOf(this.#family, newAffinities).values()) this.#transaction.addSet(set);
+    for (const { name } of chains) this.#transaction.addChain({ ...this.ref, chain: name });
+    for (const { name, rules } of chains) {
+      this.#transaction.flushRules({ ...this.ref, chain: name });
+      this.#addRules(name, rules);
+    }
+    this.#apply(edits);
+    this.#transaction.commit(this.#socket);
+  }
+
+  /** Removes the table, if it is there and ours. */
+  remove(): void {
+    if (!this.#exists()) return;
+    this.#transaction.deleteTable(this.ref);
+    this.#transaction.commit(this.#socket);
+  }
+
+  #exists(): boolean {
+    const [table] = listTables(this.#socket, this.ref);
+    if (table === undefined) return false;
+    if (table.comment !== tableComment) throw new ForeignTableError(this.ref);
+    return true;
+  }
+
+  #apply({ deletes, adds }: Edits): void {
+    for (const [set, elements] of bySet(deletes)) this.#transaction.deleteElements({ ...this.ref, set }, elements);
+    for (const [set, elements] of bySet(adds)) this.#transaction.addElements({ ...this.ref, set }, elements);
+  }
+
+  #removeOthers(content: TableContent, chains: readonly ChainText[], sets: ReadonlyMap<string, NftSet>): void {
+    const wanted = new Set(chains.map(({ name }) => name));
+    for (const { chain } of content.chains) {
+      if (!wanted.has(chain)) this.#transaction.deleteChain({ ...this.ref, chain });
+    }
+    for (const set of content.sets.keys()) {
+      if (!sets.has(set)) this.#transaction.deleteSet({ ...this.ref, set });
+    }
+  }
+
+  #addRules(chain: string, rules: readonly RuleText[]): void {
+    for (const { steps, comment } of rules) {
+      const expressions = steps.map((step) => this.#expression(step));
+      this.#transaction.addRule({ ...this.ref, chain, expressions, ...(comment !== undefined && { comment }) });
+    }
+  }
+
+  /** A step as an expression; sets inside of rules become anonymous sets. */
+  #expression(step: Step): Expression {
+    const flags = ["anonymous", "constant"] as const;
+    if (step.kind === "inline set") {
+      const set: NftSet = {
+        ...this.ref,
+        set: "__set%d",
+        flags,
+        key: keyLayout("inet_proto"),
+        size: step.values.length,
+      };
+      const setId = this.#transaction.addSet(set);
+      this.#transaction.addElements(
+        { ...set, id: setId },
+        step.values.map((key) => ({ key })),
+      );
+      return { kind: "lookup", set: set.set, sreg: step.sreg, setId };
+    }
+    if (step.kind === "inline verdicts") {
+      const set: NftSet = {
+        ...this.ref,
+        set: "__map%d",
+        flags,
+        key: keyLayout("classid"),
+        data: { kind: "verdict" },
+        size: step.entries.length,
+      };
+      const setId = this.#transaction.addSet(set);
+      this.#transaction.addElements(
+        { ...set, id: setId },
+        step.entries.map(([key, verdict]) => ({ key, verdict })),
+      );
+      return { kind: "lookup", set: set.set, sreg: step.sreg, dreg: 0, setId };
+    }
+    return step;
+  }
+}
+
+/** Rules as the texts that `TableContent.rules` would have for them. */
+export function fingerprints(rules: readonly RuleText[]): readonly string[] {
+  return rules.map(({ steps }) => fingerprint(steps));
+}
+
+function fingerprint(steps: readonly Step[]): string {
+  return JSON.stringify(steps.map(normalize), (_, value: unknown) =>
+    value instanceof Uint8Array ? toText(value) : value,
+  );
+}
+
+/** Anonymous sets have another name in the kernel each time. */
+function normalize(step: Step): unknown {
+  if (step.kind === "inline set") return { kind: "inline", sreg: step.sreg };
+  if (step.kind === "inline verdicts") return { kind: "inline", sreg: step.sreg };
+  if (step.kind === "lookup" && step.set.startsWith("__")) return { kind: "inline", sreg: step.sreg };
+  return Object.fromEntries(Object.entries(step).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function isCompatible(content: TableContent, chains: readonly ChainText[], sets: ReadonlyMap<string, NftSet>): boolean {
+  const bases = new Map(chains.map(({ name, base }) => [name, base]));
+  return (
+    content.chains.every(({ chain, base }) => {
+      const wanted = bases.get(chain);
+      return base?.type === wanted?.type && base?.hook === wanted?.hook && base?.priority === wanted?.priority;
+    }) &&
+    [...content.sets.values()].every((set) => {
+      const wanted = sets.get(set.set);
+      return wanted === undefined || (shape(set) === shape(wanted) && set.comment === wanted.comment);
+    })
+  );
+}
+
+function shape({ key, data, size = 0, flags = [] }: NftSet): string {
+  const describe = (layout: KeyLayout) =>
+    `${layout.type}/${layout.length}/${toText(layout.typeOf ?? new Uint8Array())}`;
+  const value = data?.kind === "value" ? describe(data.layout) : (data?.kind ?? "");
+  const kinds = (["interval", "dynamic"] as const).filter((flag) => flags.includes(flag));
+  return `${describe(key)} ${value} ${size} ${kinds.join()}`;
+}
+
+function bySet(elements: readonly Element[]): ReadonlyMap<SetName, KernelElement[]> {
+  const lists = new Map<SetName, KernelElement[]>();
+  for (const element of elements) {
+    const list = lists.get(element.set) ?? [];
+    list.push(toKernel(element));
+    lists.set(element.set, list);
+  }
+  return lists;
+}
+
+function toKernel({ key, end, behind, data, comment }: Element): KernelElement {
+  return {
+    key: toBytes(key),
+    ...(end !== undefined && { keyEnd: toBytes(end) }),
+    ...(behind && { intervalEnd: true }),
+    ...(data !== undefined && { data: toBytes(data) }),
+    ...(comment !== undefined && { comment }),
+  };
+}
+
+function fromKernel(set: SetName, { key, keyEnd, intervalEnd, data }: KernelElement): Element {
+  return {
+    set,
+    key: toText(key),
+    ...(keyEnd !== undefined && { end: toText(keyEnd) }),
+    ...(intervalEnd && { behind: true }),
+    ...(data !== undefined && { data: toText(data) }),
+  };
+}
