@@ -77,8 +77,8 @@ const maximumAnswer = 16 << 20;
 /**
  * A client of one API server.
  *
- * It speaks HTTP/1.1, on as many connections as there are requests at once: an agent has a handful of watches, whose
- * connections fail alone, and a large list is not throttled by HTTP/2's flow control.
+ * It speaks HTTP/1.1, on as many connections as there are requests at once: an agent has a handful of watches, which
+ * then fail alone, and HTTP/2 moves a large list no faster.
  */
 export class KubeClient {
   /** What the server is called in messages: its URL. */

@@ -135,7 +135,8 @@ function readEndpoints(value: unknown, family: Family, problems: Problems): read
       ...readHints(item, i, problems),
     });
   }
-  return endpoints;
+  // A copy has room for what it holds and no more.
+  return endpoints.slice();
 }
 
 function readAddress(endpoint: Fields, i: number, family: Family, problems: Problems): Address | undefined {
