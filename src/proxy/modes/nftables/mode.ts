@@ -1,7 +1,13 @@
 /** The nftables mode: a table for each family, whose rules never change and whose elements are the services. */
 
 import type { NetlinkSocket } from "../../../kernel/netlink/index.ts";
-import { type NftChange, type NftEvent, openNftables, watchNftables } from "../../../kernel/nftables/index.ts";
+import {
+  type NftChange,
+  type NftEvent,
+  openNftables,
+  type TableRef,
+  watchNftables,
+} from "../../../kernel/nftables/index.ts";
 import { type Family, families } from "../../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
 import type { NodeSettings } from "../../../service/settings.ts";
@@ -30,6 +36,8 @@ export class NftablesMode implements Mode {
   readonly #socket: NetlinkSocket;
   readonly #tables: Readonly<Record<Family, KernelTable>>;
   readonly #served = new Map<Family, Served>();
+  /** True while the kernel's events would tell of every element that somebody else changes. */
+  #following = false;
 
   constructor() {
     this.#socket = openNftables();
@@ -63,7 +71,7 @@ export class NftablesMode implements Mode {
     const drifts: Drift[] = [];
     for (const [family, served] of this.#served) {
       const where = `table ${tableFamily(family)} ${tableName}`;
-      const content = this.#tables[family].read();
+      const content = this.#tables[family].read({ elements: !this.#following });
       if (content === undefined) drifts.push({ what: `${where}: gone` });
       else
         drifts.push(
@@ -74,14 +82,18 @@ export class NftablesMode implements Mode {
   }
 
   watch(onDrift: (drift: Drift) => void, signal: AbortSignal): void {
-    void this.#follow(watchNftables(signal), onDrift);
+    const events = watchNftables(signal);
+    this.#following = true;
+    void this.#follow(events, onDrift).finally(() => {
+      this.#following = false;
+    });
   }
 
   close(): void {
     this.#socket.close();
   }
 
-  /** A transaction's changes come first, then the generation that they made, which knows who did it. */
+  /** Tells of others' changes. Those of a transaction come first, then the generation, which knows who made it. */
   async #follow(events: AsyncIterable<NftEvent>, onDrift: (drift: Drift) => void): Promise<void> {
     let first: string | undefined;
     let count = 0;
@@ -108,21 +120,27 @@ export class NftablesMode implements Mode {
   /** What a change did to our tables; undefined if it did not touch them. */
   #describe(change: NftChange): string | undefined {
     const { kind, removed } = change;
-    const [ref, name] =
-      change.kind === "elements"
-        ? [change.set, change.set.set]
-        : change.kind === "table"
-          ? [change.table, ""]
-          : change.kind === "set"
-            ? [change.set, change.set.set]
-            : change.kind === "object"
-              ? [change.object, change.object.name]
-              : change.kind === "chain"
-                ? [change.chain, change.chain.chain]
-                : [change.rule, change.rule.chain];
-    const ours = families.some((family) => this.#served.has(family) && tableFamily(family) === ref.family);
-    if (!ours || ref.table !== tableName) return undefined;
-    return `${kind} ${ref.family} ${ref.table}${name && ` ${name}`} ${removed ? "removed" : "added"}`;
+    const { family, table, name } = targetOf(change);
+    const ours = families.some((served) => this.#served.has(served) && tableFamily(served) === family);
+    if (!ours || table !== tableName) return undefined;
+    return `${kind} ${family} ${table}${name} ${removed ? "removed" : "added"}`;
+  }
+}
+
+/** What a change is about; the name starts with a space. */
+function targetOf(change: NftChange): TableRef & { readonly name: string } {
+  switch (change.kind) {
+    case "table":
+      return { ...change.table, name: "" };
+    case "chain":
+      return { ...change.chain, name: ` ${change.chain.chain}` };
+    case "rule":
+      return { ...change.rule, name: ` ${change.rule.chain}` };
+    case "object":
+      return { ...change.object, name: ` ${change.object.name}` };
+    case "set":
+    case "elements":
+      return { ...change.set, name: ` ${change.set.set}` };
   }
 }
 
@@ -141,7 +159,7 @@ function replaceTable(
   settings: RulesetSettings,
   decisions: ReadonlyMap<DecisionKey, Decision>,
 ): Served {
-  const content = table.read();
+  const content = table.read({ elements: true });
   const heritage = new Heritage(content?.elements ?? []);
   const state = new TableState();
   const { adds } = state.change(decisions, (key) => {
@@ -151,7 +169,7 @@ function replaceTable(
   const affinities = newAffinities(decisions.values(), new Set());
   const served = { settings, state, affinities };
   const wanted = [...elementsOfSettings(settings), ...adds];
-  const present = content?.elements.filter(({ set }) => !isForeign(set, affinities)) ?? [];
+  const present = content?.elements?.filter(({ set }) => !isForeign(set, affinities)) ?? [];
   table.write(content, chainsOf(family, served), affinities, difference(present, wanted), () => wanted);
   return served;
 }
@@ -181,7 +199,7 @@ function changesOf(changes: Changes, family: Family): ReadonlyMap<DecisionKey, D
   return new Map([...changes].filter(([key, decision]) => (decision?.family ?? key.slice(-4)) === family));
 }
 
-/** What differs between the kernel and what was put there. */
+/** What differs between the kernel and what was put there, as far as it was read. */
 function compare(content: TableContent, { settings, state }: Served, chains: readonly ChainText[]): readonly string[] {
   const found: string[] = [];
   const there = new Set(content.chains.map(({ chain }) => chain));
@@ -192,6 +210,7 @@ function compare(content: TableContent, { settings, state }: Served, chains: rea
     }
   }
   for (const chain of there) found.push(`chain ${chain}: not ours`);
+  if (content.elements === undefined) return found;
   const { deletes, adds } = difference(content.elements, [...elementsOfSettings(settings), ...state.elements()]);
   const wanted = new Set(adds.map(identityOf));
   found.push(...counted("missing or changed", adds));

@@ -29,8 +29,8 @@ export interface TableContent {
   readonly chains: readonly Chain[];
   /** Without anonymous ones. */
   readonly sets: ReadonlyMap<string, NftSet>;
-  /** Without what packets added. */
-  readonly elements: readonly Element[];
+  /** Without what packets added; undefined if not read. */
+  readonly elements?: readonly Element[];
   /** The rules of each chain, each as a text that is equal for equal rules. */
   readonly rules: ReadonlyMap<string, readonly string[]>;
 }
@@ -61,11 +61,12 @@ export class KernelTable {
   }
 
   /**
-   * What is there; undefined if there is no such table.
+   * What is there; undefined if there is no such table. To read elements takes the longer the more there are: a second
+   * or so for 100,000.
    *
    * @throws {ForeignTableError} if somebody else made it.
    */
-  read(): TableContent | undefined {
+  read(what: { readonly elements: boolean }): TableContent | undefined {
     if (!this.#exists()) return undefined;
     const { ref } = this;
     const sets = new Map<string, NftSet>();
@@ -73,7 +74,7 @@ export class KernelTable {
     for (const set of listSets(this.#socket, ref)) {
       if (set.flags?.includes("anonymous")) continue;
       sets.set(set.set, set);
-      if (set.flags?.includes("dynamic")) continue;
+      if (!what.elements || set.flags?.includes("dynamic")) continue;
       for (const element of listElements(this.#socket, { ...ref, set: set.set })) {
         elements.push(fromKernel(set.set as SetName, element));
       }
@@ -84,7 +85,7 @@ export class KernelTable {
       list.push(fingerprint(expressions));
       rules.set(chain, list);
     }
-    return { chains: listChains(this.#socket, ref), sets, elements, rules };
+    return { chains: listChains(this.#socket, ref), sets, rules, ...(what.elements && { elements }) };
   }
 
   /**
@@ -143,8 +144,8 @@ export class KernelTable {
   }
 
   #apply({ deletes, adds }: Edits): void {
-    for (const [set, elements] of bySet(deletes)) this.#transaction.deleteElements({ ...this.ref, set }, elements);
-    for (const [set, elements] of bySet(adds)) this.#transaction.addElements({ ...this.ref, set }, elements);
+    for (const [set, list] of bySet(deletes)) this.#transaction.deleteElements({ ...this.ref, set }, toKernel(list));
+    for (const [set, list] of bySet(adds)) this.#transaction.addElements({ ...this.ref, set }, toKernel(list));
   }
 
   #removeOthers(content: TableContent, chains: readonly ChainText[], sets: ReadonlyMap<string, NftSet>): void {
@@ -243,24 +244,21 @@ function shape({ key, data, size = 0, flags = [] }: NftSet): string {
   return `${describe(key)} ${value} ${size} ${kinds.join()}`;
 }
 
-function bySet(elements: readonly Element[]): ReadonlyMap<SetName, KernelElement[]> {
-  const lists = new Map<SetName, KernelElement[]>();
-  for (const element of elements) {
-    const list = lists.get(element.set) ?? [];
-    list.push(toKernel(element));
-    lists.set(element.set, list);
-  }
-  return lists;
+function bySet(elements: readonly Element[]): ReadonlyMap<SetName, readonly Element[]> {
+  return Map.groupBy(elements, ({ set }) => set);
 }
 
-function toKernel({ key, end, behind, data, comment }: Element): KernelElement {
-  return {
-    key: toBytes(key),
-    ...(end !== undefined && { keyEnd: toBytes(end) }),
-    ...(behind && { intervalEnd: true }),
-    ...(data !== undefined && { data: toBytes(data) }),
-    ...(comment !== undefined && { comment }),
-  };
+/** One by one, because a first load has 100,000s of them. */
+function* toKernel(elements: readonly Element[]): Generator<KernelElement> {
+  for (const { key, end, behind, data, comment } of elements) {
+    yield {
+      key: toBytes(key),
+      ...(end !== undefined && { keyEnd: toBytes(end) }),
+      ...(behind && { intervalEnd: true }),
+      ...(data !== undefined && { data: toBytes(data) }),
+      ...(comment !== undefined && { comment }),
+    };
+  }
 }
 
 function fromKernel(set: SetName, { key, keyEnd, intervalEnd, data }: KernelElement): Element {
