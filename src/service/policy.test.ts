@@ -500,6 +500,14 @@ describe("decide", () => {
     ]);
   });
 
+  test("of two mentions of an endpoint that differ in hints alone, the order of slices chooses none", () => {
+    const slices = [
+      slice(["10.244.0.1 zones=a", "10.244.1.1 zones=b"], { name: "web-a" }),
+      slice(["10.244.0.1 zones=b"], { name: "web-b" }),
+    ];
+    assert.deepEqual(decide(service(), slices, here), decide(service(), slices.toReversed(), here));
+  });
+
   test("the families of a dual-stack Service are decided apart", () => {
     const decisions = decide(
       service({ clusterIPs: ["fd00:96::1", "10.96.0.1"], type: "NodePort", ports: [port(80, "", "TCP", 30080)] }),

@@ -129,6 +129,7 @@ describe("ServiceState", () => {
     const check = { namespace: "shop", name: "web", port: 31000, localEndpoints: 2 };
     assert.deepEqual([...state.takeChanges().healthChecks], [["shop/web", check]]);
     put(state, slice(["fd00:244::1 @there"], { name: "web-6", ports }));
+    put(state, slice(["10.244.0.7 @here"], { name: "web-without-ports", ports: [] }));
     assert.deepEqual([...state.takeChanges().healthChecks], [["shop/web", { ...check, localEndpoints: 1 }]]);
     put(state, { ...balancer, externalTrafficPolicy: "Cluster" });
     assert.deepEqual([...state.takeChanges().healthChecks], [["shop/web", undefined]]);

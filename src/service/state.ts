@@ -256,7 +256,6 @@ export class ServiceState {
     for (const key of before) {
       if (entry.decisions.includes(key)) continue;
       for (const other of this.#claims.move(key, this.#asDecided(key), undefined)) unsettled.add(other);
-      unsettled.delete(key);
       this.#unsettled.delete(key);
       if (this.#replace(key, undefined)) changes.set(key, undefined);
     }
