@@ -381,10 +381,11 @@ export class DatagramBatch {
     this.#headerView.setUint32(headerSize * index + 8, address?.length ?? 0, true);
   }
 
-  /** Sends the first `count` datagrams. @returns how many were sent, 0 if none can be without waiting. */
-  send(fd: number, count: number, flags: number = MSG.dontwait): number {
-    if (count > this.count) throw new RangeError(`${count} datagrams exceed the ${this.count} of this batch`);
-    return orAgain("sendmmsg", library().calls.sendmmsg(fd, this.#headers, count, flags)) ?? 0;
+  /** Sends `count` datagrams from number `first` on. @returns how many were sent, 0 if none can be without waiting. */
+  send(fd: number, count: number, flags: number = MSG.dontwait, first = 0): number {
+    if (first + count > this.count) throw new RangeError(`${count} datagrams exceed the ${this.count} of this batch`);
+    const headers = first === 0 ? this.#headers : this.#headers.subarray(first * headerSize);
+    return orAgain("sendmmsg", library().calls.sendmmsg(fd, headers, count, flags)) ?? 0;
   }
 }
 

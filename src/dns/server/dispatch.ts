@@ -1,0 +1,178 @@
+/** From the bytes of a query to the bytes of its reply: the rules of the server around its plugins. */
+import { CLASS, OPCODE, RCODE, TYPE } from "../wire/codes.ts";
+import { decodeBody, encodeMessage, FLAG, HEADER_SIZE, type Message, readHeader } from "../wire/message.ts";
+import { nextLabel } from "../wire/names.ts";
+import { Reader, WireError } from "../wire/reader.ts";
+import { Writer } from "../wire/writer.ts";
+import { messageOf } from "./log.ts";
+import { type Next, type Outcome, type Reply, rcodeOf, ServeError } from "./plugin.ts";
+import { type Client, Query } from "./query.ts";
+import { errorReply, reply, withEdns } from "./reply.ts";
+import type { RequestMetrics } from "./requestmetrics.ts";
+import type { Site } from "./site.ts";
+
+/** A server block at one listen address. */
+export interface Served {
+  readonly site: Site;
+  readonly next: Next;
+}
+
+/**
+ * Takes a reply away: called once for each message, with undefined if there is nothing to send. The bytes are a view
+ * that is valid only during the call.
+ */
+export type Send = (bytes: Uint8Array | undefined) => void;
+
+/** How often a query may make the server ask itself. */
+const maxDepth = 8;
+
+const writer = new Writer();
+
+/** Serves the zones of one listen address. */
+export class Dispatcher {
+  readonly #zones: ReadonlyMap<string, readonly Served[]>;
+  readonly #metrics: RequestMetrics;
+  readonly #address: string;
+
+  /** @param zones the blocks of each zone, in the order of the file; several if they have views. */
+  constructor(address: string, zones: ReadonlyMap<string, readonly Served[]>, metrics: RequestMetrics) {
+    this.#address = address;
+    this.#zones = zones;
+    this.#metrics = metrics;
+  }
+
+  /**
+   * Answers one message from a client, at once or later; junk and responses are not answered. It does not throw.
+   */
+  handle(bytes: Uint8Array, client: Client, send: Send): void {
+    const message = readQuery(bytes);
+    if (message === undefined) {
+      send(undefined);
+      return;
+    }
+    if (typeof message === "number") {
+      send(bareReply(bytes, message));
+      return;
+    }
+    const query = new Query(message, client);
+    const outcome = this.serve(query);
+    if (outcome instanceof Promise) outcome.then((answer) => this.#finish(query, answer, send));
+    else this.#finish(query, outcome, send);
+  }
+
+  /** Answers a query. It neither throws nor rejects: what goes wrong becomes an error code. */
+  serve(query: Query): Outcome {
+    try {
+      const outcome = this.#route(query);
+      return outcome instanceof Promise ? outcome.catch((error: unknown) => this.#failed(query, error)) : outcome;
+    } catch (error) {
+      return this.#failed(query, error);
+    }
+  }
+
+  /** Answers a query that the server asks itself, on behalf of another one. */
+  async ask(query: Query): Promise<Reply> {
+    const inner = new Query(query.message, query.client);
+    inner.state.depth = query.state.depth + 1;
+    if (inner.state.depth > maxDepth) throw new ServeError(RCODE.SERVFAIL, "the server asks itself without end");
+    const answer = await this.serve(inner);
+    for (const sent of inner.state.onSent) sent(answer, 0);
+    return answer;
+  }
+
+  #route(query: Query): Outcome {
+    const { edns } = query.message;
+    if (edns !== undefined && edns.version !== 0) {
+      return reply(query.message, { rcode: RCODE.BADVERS, aa: false });
+    }
+    const served = this.#find(query);
+    if (served === undefined || (query.question.class !== CLASS.IN && !served.site.settings.anyClass)) {
+      this.#dropped(query, RCODE.REFUSED);
+      return errorReply(query.message, RCODE.REFUSED);
+    }
+    return served.next(query);
+  }
+
+  /** The block of the longest zone that the name is in; for DS records the one above it, if there is one. */
+  #find(query: Query): Served | undefined {
+    const { name } = query;
+    let zone = name;
+    let parentOnly: Served | undefined;
+    for (;;) {
+      const blocks = this.#zones.get(zone);
+      if (blocks !== undefined) {
+        const served = blocks.find(({ site }) => site.settings.views.every((view) => view(query)));
+        if (served !== undefined) {
+          query.state.zone = zone;
+          if (query.type !== TYPE.DS || zone !== name) return served;
+          parentOnly = served;
+        }
+      }
+      if (zone === ".") return parentOnly;
+      const next = nextLabel(zone, 0);
+      zone = next < zone.length ? zone.slice(next) : ".";
+    }
+  }
+
+  #failed(query: Query, error: unknown): Message {
+    const rcode = rcodeOf(error);
+    if (!(error instanceof ServeError)) this.#metrics.panics.add(1);
+    return errorReply(query.message, rcode);
+  }
+
+  #finish(query: Query, answer: Reply, send: Send): void {
+    let size = 0;
+    let sent = answer;
+    if (answer !== undefined) {
+      sent = withEdns(query.message, answer);
+      const bytes = encodeSafely(query, sent);
+      size = bytes.length;
+      send(bytes);
+    } else {
+      send(undefined);
+    }
+    for (const done of query.state.onSent) done(sent, size);
+  }
+
+  #dropped(query: Query, rcode: number): void {
+    this.#metrics.dropped(this.#address, query, rcode);
+  }
+}
+
+/** The message, if it is a query; the code that it is refused with; or undefined for what is not answered at all. */
+function readQuery(bytes: Uint8Array): Message | number | undefined {
+  if (bytes.length < HEADER_SIZE) return undefined;
+  const reader = new Reader(bytes);
+  const header = readHeader(reader);
+  if (header.bits & FLAG.QR) return undefined;
+  const opcode = (header.bits >> 11) & 15;
+  if (opcode !== OPCODE.QUERY && opcode !== OPCODE.NOTIFY) return RCODE.NOTIMP;
+  const [questions, answers, authorities, additionals] = header.counts;
+  // One question; a SOA in the answer (NOTIFY) or authority section (IXFR); OPT and TSIG.
+  if (questions !== 1 || answers > 1 || authorities > 1 || additionals > 2) return RCODE.FORMERR;
+  try {
+    return decodeBody(reader, header);
+  } catch (error) {
+    if (error instanceof WireError) return RCODE.FORMERR;
+    throw error;
+  }
+}
+
+/** The reply's bytes; if a plugin made something that cannot be written, SERVFAIL. */
+function encodeSafely(query: Query, message: Message): Buffer {
+  try {
+    return encodeMessage(writer, message, query.size);
+  } catch (error) {
+    process.emitWarning(`a reply for ${query.name} cannot be encoded: ${messageOf(error)}`);
+    return encodeMessage(writer, { ...errorReply(query.message, RCODE.SERVFAIL), edns: undefined }, query.size);
+  }
+}
+
+/** A header without question: the id, opcode and RD of the query, and a code. */
+function bareReply(query: Uint8Array, rcode: number): Uint8Array {
+  const header = new Uint8Array(HEADER_SIZE);
+  header.set(query.subarray(0, 2));
+  header[2] = 0x80 | ((query[2] ?? 0) & 0x79);
+  header[3] = rcode;
+  return header;
+}

@@ -1,0 +1,110 @@
+/** A port that speaks HTTP/2 and HTTP/1.1, with TLS or (behind a proxy that ends TLS) without. */
+import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  createServer as createHttp2,
+  createSecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type Http2Session,
+} from "node:http2";
+import { createServer, type Server, type Socket } from "node:net";
+import type { Settings } from "../site.ts";
+import { type OpenPort, openPort } from "./connections.ts";
+
+/** A request of either version. */
+export type WebRequest = IncomingMessage | Http2ServerRequest;
+/** A response of either version. */
+export type WebResponse = ServerResponse | Http2ServerResponse;
+
+/** What a {@link openWeb} port may have at a time. */
+export interface WebLimits {
+  readonly connections: number;
+  /** Streams of one HTTP/2 connection. */
+  readonly streams: number;
+}
+
+/** An open web port. */
+export interface WebPort extends OpenPort {
+  /** Uses these certificates for new connections. */
+  secure(tls: Settings["tls"]): void;
+}
+
+/** The first bytes of an HTTP/2 connection (RFC 9113 3.4). */
+const preface = Buffer.from("PRI ");
+const headersTimeout = 10_000;
+
+/** Opens the port. */
+export async function openWeb(
+  host: string,
+  port: number,
+  settings: Settings,
+  limits: WebLimits,
+  handle: (request: WebRequest, response: WebResponse) => void,
+): Promise<WebPort> {
+  const http2 = { settings: { maxConcurrentStreams: limits.streams }, maxSessionMemory: 4 };
+  let server: Server;
+  const sessions = new Set<Http2Session>();
+  const track = (session: Http2Session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+    session.setTimeout(settings.idleTimeout, () => session.close());
+    session.on("error", () => session.destroy());
+  };
+  if (settings.tls !== undefined) {
+    const secure = createSecureServer({ ...settings.tls, ...http2, allowHTTP1: true }, handle);
+    secure.on("session", track);
+    secure.on("sessionError", () => {});
+    server = secure;
+  } else {
+    const one = createHttp1({ headersTimeout, requestTimeout: headersTimeout }, handle);
+    const two = createHttp2(http2, handle);
+    two.on("session", track);
+    two.on("sessionError", () => {});
+    server = createServer((socket) => sniff(socket, one, two));
+  }
+  server.on("connection", (socket: Socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.setTimeout(settings.idleTimeout, () => socket.destroy());
+  });
+  const open = await openPort(server, host, port);
+  server.maxConnections = limits.connections;
+  return {
+    port: open.port,
+    secure(tls) {
+      if (tls !== undefined && "setSecureContext" in server)
+        (server as { setSecureContext(o: object): void }).setSecureContext(tls);
+    },
+    async close() {
+      for (const session of sessions) session.close();
+      await open.close();
+    },
+  };
+}
+
+/** Gives a connection without TLS to the server of its version. */
+function sniff(socket: Socket, one: { emit(event: "connection", socket: Socket): boolean }, two: typeof one): void {
+  socket.once("data", (bytes: Buffer) => {
+    socket.pause();
+    socket.unshift(bytes);
+    const start = Math.min(bytes.length, preface.length);
+    const server = bytes.subarray(0, start).equals(preface.subarray(0, start)) ? two : one;
+    server.emit("connection", socket);
+    process.nextTick(() => socket.resume());
+  });
+}
+
+/**
+ * Reads a request's body.
+ *
+ * @returns undefined if it is longer than `limit` bytes.
+ */
+export async function readBody(request: WebRequest, limit: number): Promise<Buffer | undefined> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > limit) return undefined;
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,164 @@
+/** UDP sockets that receive and send many datagrams with one system call. */
+import { type Address, addressBytes, addressFromBytes, familyOf, isUnspecified } from "../../net/address.ts";
+import {
+  AF,
+  bind,
+  close,
+  DatagramBatch,
+  getsockname,
+  SO,
+  SOCK,
+  SOL,
+  setsockopt,
+  socket,
+  type Watch,
+  watch,
+} from "../ffi.ts";
+
+/** Where and how to listen. */
+export interface UdpOptions {
+  /** An address of this machine; `::` is all addresses of both families. */
+  readonly address: Address;
+  /** 0 for a free one. */
+  readonly port: number;
+  /** Datagrams per system call, and buffers kept. */
+  readonly batch?: number;
+  /** The largest datagram that is received or sent, in bytes. Longer ones that come in are dropped. */
+  readonly maxSize?: number;
+}
+
+/** A peer of a socket, in the kernel's `sockaddr` layout, as datagrams come with it. */
+export type SocketAddress = Uint8Array;
+
+/** `IPV6_V6ONLY` of linux/in6.h. */
+const IPV6_V6ONLY = 26;
+/** Batches received in one turn of the event loop, before other work gets its turn. */
+const batchesPerTurn = 8;
+const receiveBuffer = 4 * 1024 * 1024;
+
+/**
+ * A bound UDP socket on the event loop. What is sent while datagrams are being handled goes out together after the
+ * last of the batch; what is sent later goes out at the end of the turn. Sending never waits: what the kernel does not
+ * take is dropped, as the network may do.
+ */
+export class UdpSocket {
+  readonly #fd: number;
+  readonly #input: DatagramBatch;
+  readonly #output: DatagramBatch;
+  #queued = 0;
+  #flushing = false;
+  #handling = false;
+  #closed = false;
+  #watch: Watch | undefined;
+  /** The port that it is bound to. */
+  readonly port: number;
+
+  /** Binds a socket, sharing the port with other sockets of the same user (`SO_REUSEPORT`). Throws a SystemError. */
+  constructor({ address, port, batch = 64, maxSize = 4096 }: UdpOptions) {
+    const six = familyOf(address) === "IPv6";
+    this.#fd = socket(six ? AF.inet6 : AF.inet, SOCK.dgram | SOCK.nonblock | SOCK.cloexec, 0);
+    try {
+      setsockopt(this.#fd, SOL.socket, SO.reuseport, 1);
+      setsockopt(this.#fd, SOL.socket, SO.rcvbuf, receiveBuffer);
+      if (six) setsockopt(this.#fd, SOL.ipv6, IPV6_V6ONLY, isUnspecified(address) ? 0 : 1);
+      bind(this.#fd, socketAddress(address, port));
+      this.port = peerPort(getsockname(this.#fd));
+      this.#input = new DatagramBatch(batch, maxSize);
+      this.#output = new DatagramBatch(batch, maxSize);
+    } catch (error) {
+      close(this.#fd);
+      throw error;
+    }
+  }
+
+  /**
+   * Begins to receive.
+   *
+   * @param handle gets each datagram and its sender: views that are valid only during the call. It must not throw.
+   */
+  start(handle: (datagram: Uint8Array, from: SocketAddress) => void): void {
+    this.#watch ??= watch(this.#fd, "readable", () => this.#receive(handle));
+  }
+
+  /** Sends a datagram to an address that one came with. */
+  send(datagram: Uint8Array, to: SocketAddress): void {
+    if (this.#closed) return;
+    if (this.#queued === this.#output.count) this.#flush();
+    this.#output.set(this.#queued++, datagram, to);
+    if (this.#handling || this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  /** Stops receiving and frees the port. */
+  close(): void {
+    if (this.#closed) return;
+    this.#flush();
+    this.#closed = true;
+    this.#watch?.close();
+    close(this.#fd);
+  }
+
+  #receive(handle: (datagram: Uint8Array, from: SocketAddress) => void): void {
+    const input = this.#input;
+    for (let turn = 0; turn < batchesPerTurn; turn++) {
+      const count = this.#receiveBatch();
+      this.#handling = true;
+      for (let i = 0; i < count; i++) if (!input.truncated(i)) handle(input.datagram(i), input.address(i));
+      this.#handling = false;
+      this.#flush();
+      if (count < input.count || this.#closed) return;
+    }
+  }
+
+  /** How many datagrams came; errors that ICMP reports about datagrams sent before are not ours to solve. */
+  #receiveBatch(): number {
+    try {
+      return this.#input.receive(this.#fd);
+    } catch {
+      return 0;
+    }
+  }
+
+  #flush(): void {
+    if (this.#closed) return;
+    for (let done = 0; done < this.#queued; ) {
+      try {
+        const sent = this.#output.send(this.#fd, this.#queued - done, undefined, done);
+        if (sent === 0) break;
+        done += sent;
+      } catch {
+        // One that cannot be sent (no route, forbidden) must not keep the others.
+        done++;
+      }
+    }
+    this.#queued = 0;
+  }
+}
+
+/** An address and port in the kernel's layout (`sockaddr_in`, `sockaddr_in6`). */
+export function socketAddress(address: Address, port: number): SocketAddress {
+  const bytes = addressBytes(address);
+  const six = bytes.length === 16;
+  const result = new Uint8Array(six ? 28 : 16);
+  result[0] = six ? AF.inet6 : AF.inet;
+  result[2] = port >> 8;
+  result[3] = port & 255;
+  result.set(bytes, six ? 8 : 4);
+  return result;
+}
+
+/** The address of a peer; IPv4 in dotted form, also where it came in on a socket of both families. */
+export function peerAddress(peer: SocketAddress): Address {
+  if (peer[0] === AF.inet) return addressFromBytes(peer.subarray(4, 8));
+  const address = addressFromBytes(peer.subarray(8, 24));
+  return address.startsWith("::ffff:") && address.includes(".") ? (address.slice(7) as Address) : address;
+}
+
+/** The port of a peer. */
+export function peerPort(peer: SocketAddress): number {
+  return ((peer[2] ?? 0) << 8) | (peer[3] ?? 0);
+}
