@@ -1,0 +1,163 @@
+/** What the server says about itself: groups, resources, version. Pure. */
+import { unknownPath } from "../errors.ts";
+import type { JsonObject } from "../json.ts";
+import { kinds } from "../kinds/index.ts";
+import { apiVersionOf, type Kind } from "../kinds/kind.ts";
+import { parseAccept } from "./accept.ts";
+
+/** The version of Kubernetes whose API this is. */
+const release = { major: "1", minor: "33" } as const;
+
+/** The body of `/version`. */
+export const version: JsonObject = {
+  ...release,
+  gitVersion: `v${release.major}.${release.minor}.0+portolan`,
+  gitCommit: "",
+  gitTreeState: "clean",
+  buildDate: "1970-01-01T00:00:00Z",
+  goVersion: "",
+  compiler: "",
+  platform: `${process.platform}/${process.arch === "x64" ? "amd64" : process.arch}`,
+};
+
+/** The API groups besides core, in order, with the version that each has. */
+export const groups: readonly { readonly group: string; readonly version: string }[] = [
+  ...new Map(
+    kinds.filter((kind) => kind.group !== "").map(({ group, version }) => [group, { group, version }]),
+  ).values(),
+];
+
+const verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const partVerbs = ["get", "patch", "update"];
+
+/** A subresource of a kind in discovery. */
+interface Part {
+  readonly name: string;
+  readonly verbs: readonly string[];
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+}
+
+/** The subresources of a kind. */
+export function partsOf(kind: Kind): readonly Part[] {
+  const own = { group: kind.group, version: kind.version, kind: kind.kind };
+  const parts: Part[] = [];
+  if (kind.status) parts.push({ name: "status", verbs: partVerbs, ...own });
+  if (kind.scale !== undefined)
+    parts.push({ name: "scale", verbs: partVerbs, group: "autoscaling", version: "v1", kind: "Scale" });
+  if (kind.kind === "Namespace") parts.push({ name: "finalize", verbs: ["update"], ...own });
+  if (kind.kind === "Pod") {
+    parts.push({ name: "binding", verbs: ["create"], group: "", version: "v1", kind: "Binding" });
+    parts.push({ name: "eviction", verbs: ["create"], group: "policy", version: "v1", kind: "Eviction" });
+  }
+  return parts;
+}
+
+function kindsOf(group: string, version: string): readonly Kind[] {
+  return kinds.filter((kind) => kind.group === group && kind.version === version);
+}
+
+/** `APIVersions`, the body of `/api`. */
+export function apiVersions(address: string): JsonObject {
+  const serverAddressByClientCIDRs = [{ clientCIDR: "0.0.0.0/0", serverAddress: address }];
+  return { kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs };
+}
+
+/** `APIGroupList`, the body of `/apis`. */
+export function apiGroups(): JsonObject {
+  return {
+    kind: "APIGroupList",
+    apiVersion: "v1",
+    groups: groups.map(({ group, version }) => groupObject(group, version)),
+  };
+}
+
+function groupObject(group: string, version: string): JsonObject {
+  const entry = { groupVersion: `${group}/${version}`, version };
+  return { name: group, versions: [entry], preferredVersion: entry };
+}
+
+/**
+ * `APIGroup`, the body of `/apis/<group>`.
+ *
+ * @throws {ApiError} 404 if there is no such group.
+ */
+export function apiGroup(name: string): JsonObject {
+  const found = groups.find(({ group }) => group === name);
+  if (found === undefined) throw unknownPath();
+  return { kind: "APIGroup", apiVersion: "v1", ...groupObject(found.group, found.version) };
+}
+
+/**
+ * `APIResourceList`, the body of `/api/v1` and `/apis/<group>/<version>`.
+ *
+ * @throws {ApiError} 404 if there is no such group and version.
+ */
+export function apiResources(group: string, version: string): JsonObject {
+  const found = kindsOf(group, version);
+  const [first] = found;
+  if (first === undefined) throw unknownPath();
+  const resources = found.flatMap((kind) => [
+    {
+      name: kind.plural,
+      singularName: kind.singular,
+      namespaced: kind.namespaced,
+      kind: kind.kind,
+      verbs,
+      ...(kind.shortNames.length > 0 ? { shortNames: kind.shortNames } : {}),
+      ...(kind.categories.length > 0 ? { categories: kind.categories } : {}),
+    },
+    ...partsOf(kind).map((part) => ({
+      name: `${kind.plural}/${part.name}`,
+      singularName: "",
+      namespaced: kind.namespaced,
+      ...(part.group === kind.group ? {} : { group: part.group, version: part.version }),
+      kind: part.kind,
+      verbs: part.verbs,
+    })),
+  ]);
+  return { kind: "APIResourceList", apiVersion: "v1", groupVersion: apiVersionOf(first), resources };
+}
+
+/** The version of aggregated discovery that an `Accept` header asks for first, before plain JSON; or undefined. */
+export function aggregatedVersion(accept: string): "v2" | "v2beta1" | undefined {
+  for (const { type, parameters } of parseAccept(accept)) {
+    if (type !== "application/json") continue;
+    const { as, g, v } = parameters;
+    if (as === undefined) return undefined;
+    if (as === "APIGroupDiscoveryList" && g === "apidiscovery.k8s.io" && (v === "v2" || v === "v2beta1")) return v;
+  }
+  return undefined;
+}
+
+/** `APIGroupDiscoveryList`: of core only, or of all other groups. */
+export function aggregated(core: boolean, version: "v2" | "v2beta1"): JsonObject {
+  const listed = core ? [{ group: "", version: "v1" }] : groups;
+  const items = listed.map((entry) => ({
+    metadata: { name: entry.group, creationTimestamp: null },
+    versions: [
+      { version: entry.version, freshness: "Current", resources: kindsOf(entry.group, entry.version).map(discoveryOf) },
+    ],
+  }));
+  return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items };
+}
+
+function discoveryOf(kind: Kind): JsonObject {
+  const responseKind = { group: kind.group, version: kind.version, kind: kind.kind };
+  const subresources = partsOf(kind).map((part) => ({
+    subresource: part.name,
+    responseKind: { group: part.group, version: part.version, kind: part.kind },
+    verbs: part.verbs,
+  }));
+  return {
+    resource: kind.plural,
+    responseKind,
+    scope: kind.namespaced ? "Namespaced" : "Cluster",
+    singularResource: kind.singular,
+    verbs,
+    ...(kind.shortNames.length > 0 ? { shortNames: kind.shortNames } : {}),
+    ...(kind.categories.length > 0 ? { categories: kind.categories } : {}),
+    ...(subresources.length > 0 ? { subresources } : {}),
+  };
+}

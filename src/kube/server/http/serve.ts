@@ -1,0 +1,216 @@
+/** Every request passes here: who asks, for what, and how errors are told. */
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Api } from "../api.ts";
+import { ApiError, methodNotAllowed, unknownPath } from "../errors.ts";
+import type { JsonObject } from "../json.ts";
+import { kinds } from "../kinds/index.ts";
+import { openApi2, openApi3 } from "../schema/openapi.ts";
+import { encodeOpenApi2 } from "../schema/openapi-protobuf.ts";
+import {
+  aggregated,
+  aggregatedVersion,
+  apiGroup,
+  apiGroups,
+  apiResources,
+  apiVersions,
+  groups,
+  version,
+} from "./discovery.ts";
+import { parseObject, readText } from "./read.ts";
+import { handleResource, sendJson } from "./resources.ts";
+import { parseRoute, type Route } from "./route.ts";
+import type { Watches } from "./watch.ts";
+
+/** Someone who may use the API: everything, for a cluster of one machine has one kind of user. */
+export interface User {
+  readonly name: string;
+  readonly token: string;
+}
+
+/** What requests are answered from. */
+export interface Services {
+  readonly api: Api;
+  readonly watches: Watches;
+  readonly users: readonly User[];
+  /** `host:port` of the server, for clients. */
+  readonly address: () => string;
+  /** Told of errors that are the server's own. */
+  readonly report: (error: unknown) => void;
+}
+
+/** Answers requests. */
+export function createHandler(services: Services): (request: IncomingMessage, response: ServerResponse) => void {
+  const known = services.users.map(({ name, token }) => ({ name, digest: digestOf(token) }));
+  return (request, response) => {
+    void answer(request, response).catch((error: unknown) => sendError(request, response, error, services.report));
+  };
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const user = authenticate(request);
+    if (user === undefined) throw new ApiError(401, "Unauthorized", "Unauthorized");
+    const url = request.url ?? "/";
+    const mark = url.indexOf("?");
+    const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+    const route = parseRoute(mark < 0 ? url : url.slice(0, mark));
+    if (route.type === "resource") {
+      const { api, watches } = services;
+      return await handleResource({ request, response, query, api, watches }, route);
+    }
+    if (route.type === "review") return await review(request, response, route.review, user);
+    if (request.method !== "GET" && request.method !== "HEAD")
+      throw route.type === "unknown" ? unknownPath() : methodNotAllowed();
+    sendDocument(request, response, route);
+  }
+
+  function authenticate(request: IncomingMessage): string | undefined {
+    const match = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? "");
+    if (match === null) return undefined;
+    const digest = digestOf(match[1] ?? "");
+    return known.find((user) => timingSafeEqual(user.digest, digest))?.name;
+  }
+
+  function sendDocument(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Exclude<Route, { type: "resource" | "review" }>,
+  ): void {
+    const accept = request.headers.accept ?? "";
+    const json = (value: JsonObject) => sendJson(response, 200, JSON.stringify(value));
+    switch (route.type) {
+      case "health":
+        response.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end("ok");
+        return;
+      case "version":
+        json(version);
+        return;
+      case "api":
+      case "apis": {
+        const form = aggregatedVersion(accept);
+        if (form === undefined) {
+          json(route.type === "api" ? apiVersions(services.address()) : apiGroups());
+          return;
+        }
+        const text = JSON.stringify(aggregated(route.type === "api", form));
+        const type = `application/json;g=apidiscovery.k8s.io;v=${form};as=APIGroupDiscoveryList`;
+        response
+          .writeHead(200, { "content-type": type, "content-length": Buffer.byteLength(text), vary: "Accept" })
+          .end(text);
+        return;
+      }
+      case "group":
+        json(apiGroup(route.group));
+        return;
+      case "resources":
+        json(apiResources(route.group, route.version));
+        return;
+      case "openapi2":
+        sendOpenApi2(response, accept);
+        return;
+      case "openapi3":
+        json({ paths: openApiPaths() });
+        return;
+      case "openapi3-group": {
+        const text = documents().groups.get(`${route.group}/${route.version}`);
+        if (text === undefined) throw unknownPath();
+        sendJson(response, 200, text);
+        return;
+      }
+      default:
+        throw unknownPath();
+    }
+  }
+
+  async function review(request: IncomingMessage, response: ServerResponse, kind: string, user: string): Promise<void> {
+    if (request.method !== "POST") throw methodNotAllowed();
+    const body = parseObject(await readText(request), request.headers["content-type"] ?? "");
+    const everything = { verbs: ["*"], apiGroups: ["*"], resources: ["*"] };
+    const status: JsonObject =
+      kind === "SelfSubjectAccessReview"
+        ? { allowed: true }
+        : kind === "SelfSubjectReview"
+          ? { userInfo: { username: user, groups: ["system:masters", "system:authenticated"] } }
+          : {
+              resourceRules: [everything],
+              nonResourceRules: [{ verbs: ["*"], nonResourceURLs: ["*"] }],
+              incomplete: false,
+            };
+    sendJson(response, 201, JSON.stringify({ ...body, status }));
+  }
+}
+
+function digestOf(token: string): Buffer {
+  return createHash("sha256").update(token).digest();
+}
+
+interface Documents {
+  readonly json2: string;
+  readonly protobuf2: Uint8Array;
+  /** Documents of version 3 by `group/version`. */
+  readonly groups: ReadonlyMap<string, string>;
+  readonly hashes: ReadonlyMap<string, string>;
+}
+
+let made: Documents | undefined;
+
+/** The OpenAPI documents, made when they are first asked for: they are the same for every server. */
+function documents(): Documents {
+  if (made !== undefined) return made;
+  const document = openApi2(kinds);
+  const texts = new Map(
+    [{ group: "", version: "v1" }, ...groups].map(({ group, version: v }) => {
+      const members = kinds.filter((kind) => kind.group === group && kind.version === v);
+      return [`${group}/${v}`, JSON.stringify(openApi3(members))] as const;
+    }),
+  );
+  const hashes = new Map(
+    [...texts].map(([name, text]) => [name, createHash("sha256").update(text).digest("hex").slice(0, 32)] as const),
+  );
+  made = { json2: JSON.stringify(document), protobuf2: encodeOpenApi2(document), groups: texts, hashes };
+  return made;
+}
+
+function openApiPaths(): JsonObject {
+  return Object.fromEntries(
+    [...documents().hashes].map(([name, hash]) => {
+      const path = name.startsWith("/") ? `api${name}` : `apis/${name}`;
+      return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }];
+    }),
+  );
+}
+
+const protobufType = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+function sendOpenApi2(response: ServerResponse, accept: string): void {
+  if (!accept.includes("protobuf")) {
+    sendJson(response, 200, documents().json2);
+    return;
+  }
+  const bytes = documents().protobuf2;
+  response.writeHead(200, { "content-type": protobufType, "content-length": bytes.length }).end(bytes);
+}
+
+function sendError(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+  report: (error: unknown) => void,
+): void {
+  if (request.destroyed && !request.complete) {
+    response.destroy();
+    return;
+  }
+  if (!(error instanceof ApiError)) report(error);
+  const known =
+    error instanceof ApiError
+      ? error
+      : new ApiError(500, "InternalError", "Internal error occurred: the server failed; its log says how");
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  // What is left of a body is not worth reading: the connection ends with the answer.
+  if (!request.complete) response.setHeader("connection", "close");
+  if (known.code === 401) response.setHeader("www-authenticate", "Bearer");
+  sendJson(response, known.code, JSON.stringify(known.toStatus()));
+}

@@ -1,0 +1,96 @@
+/** The parts of objects that are objects of their own: scale, binding, eviction. */
+import type { Api, DeleteOptions, WriteOptions } from "../api.ts";
+import { decodeAs } from "../body.ts";
+import { badRequest, conflict, methodNotAllowed, unknownPath } from "../errors.ts";
+import { type ApiObject, at, isObject, type Json, type JsonObject, numberAt, objectAt, textAt } from "../json.ts";
+import { selectorText } from "../kinds/columns.ts";
+import type { ScalePaths } from "../kinds/kind.ts";
+import { scaleSchema } from "../kinds/workloads.ts";
+import { patched, patchTypeOf } from "../patching.ts";
+import { parseMediaType } from "./accept.ts";
+import type { ResourceRoute } from "./route.ts";
+
+/** A request for a part. */
+export interface PartRequest {
+  readonly api: Api;
+  readonly route: ResourceRoute;
+  readonly method: string;
+  readonly body: () => Json;
+  readonly contentType: string;
+  readonly options: WriteOptions;
+}
+
+/** Answers a request for a part. */
+export function writePart(request: PartRequest): { readonly code: number; readonly body: JsonObject } {
+  const { kind, subresource } = request.route;
+  if (subresource === "scale" && kind.scale !== undefined) return { code: 200, body: scale(request, kind.scale) };
+  if (request.method !== "POST") throw kind.kind === "Pod" ? methodNotAllowed() : unknownPath();
+  if (subresource === "binding" && kind.kind === "Pod") return bind(request);
+  if (subresource === "eviction" && kind.kind === "Pod") return evict(request);
+  throw unknownPath();
+}
+
+function bodyOf(request: PartRequest): JsonObject {
+  const body = request.body();
+  if (!isObject(body)) throw badRequest("the body of the request is not an object");
+  return body;
+}
+
+function scale({ api, route, method, body, contentType, options }: PartRequest, paths: ScalePaths): JsonObject {
+  const { kind, namespace, name } = route;
+  const object = api.get(kind, namespace, name);
+  const current = scaleOf(object, paths);
+  if (method === "GET") return current;
+  let wanted: Json;
+  if (method === "PUT") wanted = body();
+  else if (method === "PATCH") {
+    const type = patchTypeOf(parseMediaType(contentType).type);
+    if (type === "apply") throw methodNotAllowed();
+    wanted = patched(type, scaleSchema, current, body());
+  } else throw methodNotAllowed();
+  if (!isObject(wanted)) throw badRequest("the body of the request is not an object");
+  const decoded = decodeAs(scaleSchema, wanted, "Scale", "Scale", options.strictness, options.warn);
+  const version = textAt(decoded, "metadata", "resourceVersion");
+  const replicas = numberAt(decoded, ["spec", "replicas"]);
+  if (replicas < 0) throw badRequest(`spec.replicas: Invalid value: ${replicas}: must be greater than or equal to 0`);
+  const metadata = version === "" ? object.metadata : { ...object.metadata, resourceVersion: version };
+  const next = { ...object, metadata, spec: { ...objectAt(object, "spec"), replicas } };
+  return scaleOf(api.update(kind, namespace, name, next, "", options), paths);
+}
+
+function scaleOf(object: ApiObject, paths: ScalePaths): JsonObject {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
+  const selector = selectorText(objectAt(object, ...paths.selector));
+  return {
+    kind: "Scale",
+    apiVersion: "autoscaling/v1",
+    metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+    spec: { replicas: numberAt(object, paths.specReplicas) },
+    status: { replicas: numberAt(object, paths.statusReplicas), selector: selector === "<none>" ? "" : selector },
+  };
+}
+
+const created = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
+
+function bind(request: PartRequest): { readonly code: number; readonly body: JsonObject } {
+  const { api, route, options } = request;
+  const { kind, namespace, name } = route;
+  const node = textAt(bodyOf(request), "target", "name");
+  const pod = api.get(kind, namespace, name);
+  if (node === "") throw badRequest("target.name: Required value");
+  const present = textAt(pod, "spec", "nodeName");
+  if (present !== "") throw conflict(kind, name, `pod ${name} is already assigned to node ${JSON.stringify(present)}`);
+  api.update(kind, namespace, name, { ...pod, spec: { ...objectAt(pod, "spec"), nodeName: node } }, "", options);
+  return { code: 201, body: created };
+}
+
+function evict(request: PartRequest): { readonly code: number; readonly body: JsonObject } {
+  const { api, route, options } = request;
+  const grace = at(bodyOf(request), "deleteOptions", "gracePeriodSeconds");
+  const deletion: DeleteOptions = {
+    dryRun: options.dryRun,
+    ...(typeof grace === "number" ? { graceSeconds: grace } : {}),
+  };
+  api.delete(route.kind, route.namespace, route.name, deletion);
+  return { code: 201, body: created };
+}
