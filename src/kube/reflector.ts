@@ -102,7 +102,7 @@ export class Reflector<T> {
         this.#streamsLists = false;
         continue;
       }
-      const gone = error instanceof KubeError && (error.status === 410 || error.reason === "Expired");
+      const gone = isGone(error) || (this.#resourceVersion !== undefined && isUnknownVersion(error));
       if (gone) this.#forget();
       else this.#report(error ?? new Error("the server ends every watch at once"));
       // What looked like a server that does not stream lists may have been one that does nothing at all.
@@ -313,6 +313,19 @@ function pauseAfter(failures: number, { pauses }: ReflectorTimings): number {
 /** True if the server understood a streamed list so far as to refuse it. */
 function isRefusal(error: unknown): boolean {
   return error instanceof KubeError && [400, 405, 415, 422, 501].includes(error.status);
+}
+
+/** True if the server no longer knows the state that a list or watch was to go on from. */
+function isGone(error: unknown): boolean {
+  return error instanceof KubeError && (error.status === 410 || error.reason === "Expired");
+}
+
+/**
+ * True if the server does not know that state yet (504, "too large resource version") or cannot read it (400): its
+ * history is another than it was, e.g. after a restored backup.
+ */
+function isUnknownVersion(error: unknown): boolean {
+  return error instanceof KubeError && (error.status === 400 || error.status === 504);
 }
 
 function metadataOf(object: unknown) {

@@ -175,6 +175,20 @@ for (const how of ["in the watch", "as the answer"]) {
   });
 }
 
+test("when a server has gone back in time, as after a restored backup, a new list tells what is there now", async (t) => {
+  const { server, follower } = await start(t, { prepare: (api) => api.put("a", { value: 1 }) });
+  await until(() => follower.synced === 1, "synced");
+  server.fault = (url, response) => {
+    if (!url.searchParams.has("resourceVersion")) return false;
+    sendStatus(response, 504, "Timeout", "Too large resource version: 101, current: 7");
+    return true;
+  };
+  server.cut();
+  server.remove("a");
+  server.put("b", { value: 1 });
+  await until(() => follower.state === "b=1", "the new list");
+});
+
 test("a first list that breaks off in the middle is not delivered", async (t) => {
   let attempts = 0;
   const prepare = (api: TestApiServer) => {
