@@ -183,7 +183,7 @@ describe("a transaction, as nft reads it,", () => {
     ["ct status dnat accept", [...rules.anyBit(rules.field.ctStatus, rules.ctStatus.dnat), rules.accept]],
     ["reject with tcp reset", [...rules.isProtocol(6), rules.rejectReset]],
     ["reject", [{ kind: "reject", type: "icmp", code: 3 }]],
-    ["reject with icmpx no-route", [{ kind: "reject", type: "icmpx", code: 0 }]],
+    ["reject with icmpx net-unreachable", [{ kind: "reject", type: "icmpx", code: 0 }]],
     [
       'oifname "eth0" counter packets 0 bytes 0 drop',
       [...rules.isInterface("output", "eth0"), rules.counter(), rules.drop],
