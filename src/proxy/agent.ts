@@ -213,7 +213,7 @@ export class Agent {
       nodeName,
       bindAddress: bindAddress === undefined || isUnspecified(bindAddress) ? undefined : bindAddress,
       families: servedFamilies(),
-      addresses: hostAddresses,
+      addresses: hostAddresses(log),
       options: policyOptions(config, mode.name),
       clock,
       log,

@@ -2,6 +2,7 @@
  * What kube-proxy and other modes of this program leave in the kernel. It is removed only after the rules of the mode in
  * use are in place, so that no connection meets a node without rules.
  */
+import { listTables, openNftables, Transaction } from "../kernel/nftables/index.ts";
 import { errorText, type Logger } from "../telemetry/log.ts";
 import type { ModeFactory } from "./modes/mode.ts";
 
@@ -11,6 +12,22 @@ export interface Leftover {
   readonly name: string;
   /** Idempotent; needs no state but the kernel's. */
   readonly remove: () => Promise<void>;
+}
+
+/** What kube-proxy leaves in the kernel beside what has the same shape as in modes of this program. */
+export const kubeProxyLeftovers: readonly Leftover[] = [
+  { name: "kube-proxy's mode nftables", remove: async () => removeTables("kube-proxy") },
+];
+
+function removeTables(name: string): void {
+  using socket = openNftables();
+  const tables = listTables(socket).filter(
+    ({ family, table }) => table === name && (family === "ip" || family === "ip6"),
+  );
+  if (tables.length === 0) return;
+  const transaction = new Transaction();
+  for (const table of tables) transaction.deleteTable(table);
+  transaction.commit(socket);
 }
 
 /** What the other modes may have left while `current` is in use; everything if it is undefined. */

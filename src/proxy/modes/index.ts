@@ -1,5 +1,4 @@
 /** The modes that this program has, and which of them to take. */
-import type { Leftover } from "../leftovers.ts";
 import { iptables } from "./iptables/index.ts";
 import type { ModeFactory } from "./mode.ts";
 import { nftables } from "./nftables/index.ts";
@@ -9,9 +8,6 @@ export const modeFactories: readonly ModeFactory[] = [nftables, iptables];
 
 /** The names of all modes, the best first. */
 export const modeNames: readonly string[] = modeFactories.map(({ name }) => name);
-
-/** What kube-proxy leaves in the kernel and no mode of this program removes by itself. */
-export const kubeProxyLeftovers: readonly Leftover[] = [];
 
 /** A mode to use, and those that would have been better but cannot be used here. */
 export interface ModeChoice {

@@ -1,0 +1,92 @@
+/** The running agent, on the kernel: every mode that this program has. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { modeNames } from "../../src/proxy/modes/index.ts";
+import { eventually, hello, Machine } from "./machine.ts";
+
+const url = "http://10.96.0.10/";
+const [one, two, three] = ["10.244.0.11", "10.244.0.12", "10.244.0.13"];
+
+for (const mode of modeNames) {
+  test(`${mode}: manifests become rules, an edited manifest changes them, what others break is mended`, async (t) => {
+    const machine = await Machine.make(t);
+    const manifest = machine.write("hello.yaml", hello(one, two));
+    const often = ["--iptables-sync-period", "1s"];
+    const agent = await machine.start("--manifests", machine.directory, "--proxy-mode", mode, ...often);
+    assert.deepEqual(await machine.answers(url), [one, two]);
+    assert.equal((await machine.get("http://192.168.7.1:30080/")).startsWith("10.244.0."), true);
+
+    machine.write("hello.yaml", hello(three));
+    await eventually("the edited manifest counts", async () => (await machine.get(url)) === three);
+    machine.write("hello.yaml", hello());
+    await eventually("connections are refused", async () => (await machine.get(url)) === "curl: 7");
+    machine.write("hello.yaml", "kind: Service\napiVersion: v1\nmetadata: [");
+    await eventually("the broken manifest is complained of", () => agent.log.includes(manifest));
+    machine.write("hello.yaml", hello(two));
+    await eventually("the mended manifest counts", async () => (await machine.get(url)) === two);
+
+    machine.exec("nft", "flush", "ruleset");
+    await eventually("the rules are back", async () => (await machine.get(url)) === two);
+    await eventually("the repair is told of", () => agent.log.includes('reason="DriftRepaired"'));
+    assert.match(await machine.get("http://127.0.0.1:10249/metrics"), /^portolan_drift_repairs_total\{.*\} [1-9]/m);
+    assert.equal(await machine.get("http://127.0.0.1:10249/proxyMode"), mode);
+    assert.match(await machine.get("http://127.0.0.1:10256/healthz"), /"nodeEligible": true\}$/);
+  });
+
+  test(`${mode}: services go on when the agent is killed, restarted and stopped`, async (t) => {
+    const machine = await Machine.make(t);
+    machine.write("hello.yaml", hello(one));
+    const first = await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
+    await first.end("SIGKILL");
+    assert.equal(await machine.get(url), one);
+    machine.write("hello.yaml", hello(two));
+    const second = await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
+    assert.equal(await machine.get(url), two);
+    assert.equal(await second.end("SIGTERM"), 0);
+    assert.equal(await machine.get(url), two);
+    assert.equal((await machine.portolan("proxy", "--cleanup")).code, 0);
+    assert.doesNotMatch(machine.rules(), /10\.96\.0\.10|10\.244\.0|portolan/);
+  });
+
+  test(`${mode}: --once programs the kernel and ends`, async (t) => {
+    const machine = await Machine.make(t);
+    machine.write("hello.yaml", hello(one, three));
+    const once = ["proxy", "--once", "--proxy-mode", mode, "--manifests", machine.directory];
+    assert.equal((await machine.portolan(...once)).code, 0);
+    assert.deepEqual(await machine.answers(url), [one, three]);
+    machine.write("hello.yaml", hello(two));
+    assert.equal((await machine.portolan(...once)).code, 0);
+    assert.equal(await machine.get(url), two);
+  });
+
+  test(`${mode}: leftovers of kube-proxy go, rules of others stay`, async (t) => {
+    const machine = await Machine.make(t);
+    machine.write("hello.yaml", hello(one));
+    const others = [
+      "nft add table ip others { chain c { tcp dport 9 accept; }; }",
+      "iptables -N OTHERS",
+      "iptables -N KUBE-MARK-MASQ",
+    ];
+    const kubeProxy = [
+      "nft add table ip kube-proxy { chain services { ip daddr 10.96.0.99 drop; }; }",
+      "nft add table ip6 kube-proxy { chain services { }; }",
+      ...(mode === "iptables"
+        ? []
+        : [
+            "iptables -t nat -N KUBE-SVC-AAAAAAAAAAAAAAAA",
+            "iptables -t nat -A KUBE-SVC-AAAAAAAAAAAAAAAA -p tcp -j ACCEPT",
+          ]),
+    ];
+    for (const line of [...others, ...kubeProxy]) machine.exec("sh", "-c", line.replaceAll(/[{};]/g, "\\$&"));
+    const args = ["proxy", "--once", "--proxy-mode", mode, "--manifests", machine.directory];
+    assert.equal((await machine.portolan(...args, "--keep-leftovers")).code, 0);
+    assert.match(machine.rules(), /kube-proxy/);
+    assert.equal((await machine.portolan(...args)).code, 0);
+    const rules = machine.rules();
+    assert.doesNotMatch(rules, /kube-proxy|KUBE-SVC-AAAAAAAAAAAAAAAA/);
+    assert.match(rules, /table ip others/);
+    assert.match(rules, /OTHERS/);
+    assert.match(rules, /KUBE-MARK-MASQ/);
+    assert.equal(await machine.get(url), one);
+  });
+}

@@ -1,0 +1,100 @@
+/** The agent's command line and configuration file: what is wrong is said clearly and changes nothing. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import { modeNames } from "../../src/proxy/modes/index.ts";
+import { eventually, hello, Machine } from "./machine.ts";
+
+const header = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+
+const wrong: readonly [name: string, args: readonly string[], status: number, message: RegExp][] = [
+  [
+    "an unknown flag",
+    ["--manifest", "x"],
+    2,
+    /^Error: unknown flag --manifest, did you mean --manifests\?\nSee "portolan help proxy"\.\n$/,
+  ],
+  ["an argument", ["serve"], 2, /^Error: takes no arguments but flags, got "serve"\n/],
+  [
+    "a wrong mode",
+    ["--proxy-mode", "magic"],
+    2,
+    /^Error: KubeProxyConfiguration\.mode: Invalid value: "magic": must be .* or blank/,
+  ],
+  ["no configuration file", ["--config", "/nonexistent"], 1, /^Error: ENOENT: .*'\/nonexistent'\n$/],
+  ["no kubeconfig file", ["--kubeconfig", "/nonexistent"], 1, /^Error: .*\/nonexistent/m],
+  ["no cluster at all", [], 1, /KUBERNETES_SERVICE_HOST is not set/],
+];
+
+test("wrong command lines each give one clear error and change nothing", async (t) => {
+  const machine = await Machine.make(t);
+  const before = machine.rules();
+  for (const [name, args, status, message] of wrong) {
+    const { code, err } = await machine.portolan("proxy", "-v", "0", ...args);
+    assert.equal(code, status, `${name}: ${err}`);
+    assert.match(err.replace(/^[WI]\d{4}.*\n/gm, ""), message, name);
+  }
+  assert.equal(machine.rules(), before);
+});
+
+test("a wrong configuration file gives all errors and changes nothing", async (t) => {
+  const machine = await Machine.make(t);
+  const config = machine.write("config", `${header}oomScoreAdj: 2000\nclusterCIDR: 10.0.0.0\n`);
+  const { code, err } = await machine.portolan("proxy", "--config", config);
+  assert.equal(code, 1);
+  assert.equal(
+    err,
+    `Error: ${config}:
+  KubeProxyConfiguration.oomScoreAdj: Invalid value: 2000: must be within the range [-1000, 1000]
+  KubeProxyConfiguration.clusterCIDR: Invalid value: "10.0.0.0": must be a valid CIDR, or a pair of one IPv4 and one IPv6 (e.g. 10.100.0.0/16,fde4:8dba:82e1::/48)
+`,
+  );
+});
+
+test("the configuration that is written can be used", async (t) => {
+  const machine = await Machine.make(t);
+  const path = `${machine.directory}/written.conf`;
+  assert.equal((await machine.portolan("proxy", "--write-config-to", path, "--cluster-cidr=10.244.0.0/16")).code, 0);
+  assert.match(readFileSync(path, "utf8"), /^clusterCIDR: 10\.244\.0\.0\/16$/m);
+  const again = await machine.portolan("proxy", "--config", path, "--write-config-to", `${path}.2`);
+  assert.equal(again.code, 0);
+  assert.equal(readFileSync(`${path}.2`, "utf8"), readFileSync(path, "utf8"));
+});
+
+test("a changed configuration file is taken over while services go on, a wrong one is refused", async (t) => {
+  const machine = await Machine.make(t);
+  machine.write("hello.yaml", hello("10.244.0.11"));
+  const [mode = ""] = modeNames;
+  const config = machine.write("config", `${header}mode: ${mode}\nmetricsBindAddress: 127.0.0.1:10249\n`);
+  const agent = await machine.start("--config", config, "--manifests", machine.directory);
+
+  machine.write("config", `${header}mode: magic\n`);
+  await eventually("the wrong file is refused", () => agent.log.includes('reason="ConfigurationRefused"'));
+  assert.match(agent.log, /Invalid value: \\"magic\\": must be/);
+  assert.equal(await machine.get("http://127.0.0.1:10249/proxyMode"), mode);
+
+  const other = modeNames.at(-1) ?? "";
+  machine.write("config", `${header}mode: ${other}\nmetricsBindAddress: 127.0.0.1:10250\n`);
+  await eventually(
+    "the new file counts",
+    async () => (await machine.get("http://127.0.0.1:10250/proxyMode")) === other,
+  );
+  await eventually("services go on", async () => (await machine.get("http://10.96.0.10/")) === "10.244.0.11");
+  assert.equal(await machine.get("http://127.0.0.1:10249/proxyMode"), "curl: 7");
+
+  agent.signal("SIGHUP");
+  await eventually("SIGHUP has it read again", () => agent.log.includes("nothing has changed"));
+  assert.equal(await agent.end("SIGINT"), 0);
+});
+
+test("--init-only sets what is permitted, and says what is not", async (t) => {
+  const machine = await Machine.make(t);
+  const established = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established";
+  await machine.portolan(
+    "proxy",
+    "--init-only",
+    "--conntrack-tcp-timeout-established=20h",
+    "--conntrack-max-per-core=0",
+  );
+  assert.equal(machine.exec("cat", established), "72000\n");
+});

@@ -1,0 +1,200 @@
+/** A machine for tests: a network namespace that is the node, another one that is its pods, the agent as a process. */
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const program = new URL("../../portolan", import.meta.url).pathname;
+let count = 0;
+
+/** How a program ended. */
+export interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Answers every request with the address that it came to. */
+const podServer = `
+  const server = require("node:http").createServer((request, response) => response.end(request.socket.localAddress));
+  server.keepAliveTimeout = 1;
+  server.listen(8080, "0.0.0.0", () => console.log("ready"));
+`;
+
+/** A node with addresses 192.168.7.1 and 127.0.0.1, and pods 10.244.0.11 to .13 that serve HTTP on port 8080. */
+export class Machine {
+  readonly node: string;
+  readonly pods: string;
+  /** A directory for manifests and other files. */
+  readonly directory: string;
+  readonly #children: ChildProcess[] = [];
+
+  private constructor() {
+    const id = `ptl-proxy-${process.pid}-${count++}`;
+    this.node = `${id}-node`;
+    this.pods = `${id}-pods`;
+    this.directory = mkdtempSync(join(tmpdir(), "portolan-proxy-"));
+  }
+
+  /** Makes a machine that goes when the test is over. */
+  static async make(t: TestContext): Promise<Machine> {
+    const machine = new Machine();
+    t.after(() => machine.#destroy());
+    await machine.#build();
+    return machine;
+  }
+
+  /** Writes a file into the directory. */
+  write(name: string, text: string): string {
+    const path = join(this.directory, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  /** Runs a program on the node until it ends. */
+  exec(command: string, ...args: readonly string[]): string {
+    return execFileSync("ip", ["netns", "exec", this.node, command, ...args], { encoding: "utf8", stdio: "pipe" });
+  }
+
+  /** Runs the program on the node until it ends by itself. */
+  async portolan(...args: readonly string[]): Promise<Ended> {
+    try {
+      const { stdout, stderr } = await run("ip", ["netns", "exec", this.node, program, ...args], { timeout: 20_000 });
+      return { code: 0, out: stdout, err: stderr };
+    } catch (error) {
+      const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+      return { code, out: stdout, err: stderr };
+    }
+  }
+
+  /** Starts the proxy and waits until it serves. */
+  async start(...args: readonly string[]): Promise<Agent> {
+    const agent = new Agent(this.#spawn(this.node, program, ["proxy", ...args]));
+    await eventually("the proxy serves", () => agent.log.includes('reason="Starting"'));
+    return agent;
+  }
+
+  /** What a request from the node to this URL gets: a pod's address, or how curl failed. */
+  async get(url: string): Promise<string> {
+    try {
+      const args = ["netns", "exec", this.node, "curl", "-s", "-m", "2", "--noproxy", "*", url];
+      return (await run("ip", args)).stdout;
+    } catch (error) {
+      return `curl: ${(error as { code: number }).code}`;
+    }
+  }
+
+  /** What several requests one after the other get, each answer once, sorted. */
+  async answers(url: string, requests = 20): Promise<readonly string[]> {
+    const found = new Set<string>();
+    for (let i = 0; i < requests; i++) found.add(await this.get(url));
+    return [...found].sort();
+  }
+
+  /** All rules of this node, of every kind. */
+  rules(): string {
+    return ["nft list ruleset", "iptables-legacy-save", "ip6tables-legacy-save"]
+      .map((line) => this.exec("sh", "-c", line))
+      .join("")
+      .replace(/^#.*\n/gm, "");
+  }
+
+  async #build(): Promise<void> {
+    const { node, pods } = this;
+    for (const name of [node, pods]) {
+      execFileSync("ip", ["netns", "add", name]);
+      execFileSync("ip", ["-n", name, "link", "set", "lo", "up"]);
+    }
+    execFileSync("ip", ["-n", node, "link", "add", "pods", "type", "veth", "peer", "name", "eth0", "netns", pods]);
+    execFileSync("ip", ["-n", node, "address", "add", "192.168.7.1/24", "dev", "pods"]);
+    for (const last of [11, 12, 13]) {
+      execFileSync("ip", ["-n", pods, "address", "add", `10.244.0.${last}/24`, "dev", "eth0"]);
+    }
+    execFileSync("ip", ["-n", node, "link", "set", "pods", "up"]);
+    execFileSync("ip", ["-n", pods, "link", "set", "eth0", "up"]);
+    execFileSync("ip", ["-n", node, "route", "add", "10.244.0.0/24", "dev", "pods", "src", "192.168.7.1"]);
+    execFileSync("ip", ["-n", node, "route", "add", "10.96.0.0/16", "dev", "pods"]);
+    execFileSync("ip", ["-n", pods, "route", "add", "192.168.7.0/24", "dev", "eth0"]);
+    const server = this.#spawn(pods, process.execPath, ["-e", podServer]);
+    await new Promise((resolve) => server.stdout?.once("data", resolve));
+  }
+
+  #spawn(namespace: string, command: string, args: readonly string[]): ChildProcess {
+    const child = spawn("ip", ["netns", "exec", namespace, command, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#children.push(child);
+    return child;
+  }
+
+  async #destroy(): Promise<void> {
+    for (const child of this.#children) child.kill("SIGKILL");
+    for (const name of [this.node, this.pods]) {
+      try {
+        execFileSync("ip", ["netns", "delete", name], { stdio: "ignore" });
+      } catch {
+        // It was never made.
+      }
+    }
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** A running proxy. */
+export class Agent {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<number | null>;
+  /** Everything it wrote so far. */
+  log = "";
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#ended = new Promise((resolve) => child.once("close", resolve));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        this.log += text;
+      });
+    }
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Sends a signal and waits for the end. @returns the exit status, null if the signal ended it. */
+  async end(name: NodeJS.Signals): Promise<number | null> {
+    this.signal(name);
+    return this.#ended;
+  }
+}
+
+/** Waits, five seconds at most, until something is so. */
+export async function eventually(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const end = Date.now() + 5000;
+  while (!(await isSo())) {
+    if (Date.now() > end) throw new Error(`not so after five seconds: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** A manifest of Service `default/hello` with cluster IP 10.96.0.10, node port 30080 and these endpoints. */
+export function hello(...endpoints: readonly string[]): string {
+  return `apiVersion: v1
+kind: Service
+metadata: {namespace: default, name: hello}
+spec:
+  type: NodePort
+  clusterIP: 10.96.0.10
+  clusterIPs: [10.96.0.10]
+  ports: [{name: http, protocol: TCP, port: 80, targetPort: 8080, nodePort: 30080}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {namespace: default, name: hello-1, labels: {kubernetes.io/service-name: hello}}
+addressType: IPv4
+ports: [{name: http, protocol: TCP, port: 8080}]
+endpoints:
+${endpoints.map((address) => `- {addresses: [${address}], conditions: {ready: true}}\n`).join("")}`;
+}
