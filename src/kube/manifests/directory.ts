@@ -64,11 +64,10 @@ export class DirectoryChanges {
 
   /** Waits for a change and the quiet after it, `longest` milliseconds at most. */
   async next(longest: number, signal: AbortSignal): Promise<void> {
-    const stopped = Promise.withResolvers<void>();
-    const timer = setTimeout(stopped.resolve, longest);
-    signal.addEventListener("abort", () => stopped.resolve(), { once: true });
-    await Promise.race([this.#changed.promise, stopped.promise]);
-    clearTimeout(timer);
+    const looked = new AbortController();
+    const over = systemClock.sleep(longest, AbortSignal.any([signal, looked.signal]));
+    await Promise.race([this.#changed.promise, over]);
+    looked.abort();
     if (signal.aborted) return;
     await systemClock.sleep(quietTime, signal);
     this.#changed = Promise.withResolvers();
