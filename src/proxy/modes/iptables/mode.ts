@@ -1,5 +1,4 @@
 /** The iptables mode at work: keeps the tables of both families as decided. */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Xtables } from "../../../kernel/xtables/xtables.ts";
 import { type Family, families } from "../../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
@@ -12,20 +11,13 @@ import { chains } from "./names.ts";
 import { type Change, changeInput, fullInput } from "./restore.ts";
 import { endpointsOf } from "./service.ts";
 import { inSlices } from "./slices.ts";
+import { type WatchPace, watchCanaries } from "./watch.ts";
 
 /** What was applied last in one family. */
 interface Applied {
   readonly context: Context;
   readonly decisions: Map<DecisionKey, Decision>;
   endpoints: number;
-}
-
-/** How often to look at the canary chains, which makes the legacy programs read whole tables. */
-export interface WatchPace {
-  /** Milliseconds between two looks, at least. */
-  readonly interval: number;
-  /** The part of the time that looking may take. */
-  readonly share: number;
 }
 
 /** The nft variant's programs and kernel need quadratic time for large transactions; 400 services take some 100 ms. */
@@ -92,8 +84,9 @@ export class IptablesMode implements Mode {
   }
 
   watch(onDrift: (drift: Drift) => void, signal: AbortSignal): void {
-    this.#watchCanaries(onDrift, signal).catch((error: unknown) => {
-      if (!signal.aborted) onDrift({ what: `the canary chains cannot be watched any more: ${String(error)}` });
+    const watched = { families: () => [...this.#applied.keys()], writes: () => this.#writes };
+    watchCanaries(this.#xtables, watched, this.#pace, onDrift, signal).catch((error: unknown) => {
+      onDrift({ what: `the canary chains cannot be watched any more: ${String(error)}` });
     });
   }
 
@@ -113,33 +106,6 @@ export class IptablesMode implements Mode {
   async #compare(family: Family, { decisions, context }: Applied, signal: AbortSignal): Promise<Differences> {
     const saved = await this.#xtables.save(family, canaryTables, signal);
     return inSlices(compare([...decisions.values()], context, saved), signal);
-  }
-
-  async #watchCanaries(onDrift: (drift: Drift) => void, signal: AbortSignal): Promise<void> {
-    const { interval, share } = this.#pace;
-    for (let took = 0; ; ) {
-      await sleep(Math.max(interval, took / share), undefined, { signal, ref: false });
-      const start = performance.now();
-      const writes = this.#writes;
-      for (const family of this.#applied.keys()) {
-        const missing = await this.#missingCanaries(family, signal);
-        if (missing.length === 0 || writes !== this.#writes) continue;
-        onDrift({
-          what: `${family} table ${missing.join(", ")}: chain ${chains.canary} is gone: somebody flushed the rules`,
-        });
-      }
-      took = performance.now() - start;
-    }
-  }
-
-  async #missingCanaries(family: Family, signal: AbortSignal): Promise<readonly string[]> {
-    const missing: string[] = [];
-    for (const table of canaryTables) {
-      // A program that cannot tell now, for the lock is taken, can tell next time.
-      const there = await this.#xtables.hasChain(family, table, chains.canary, signal).catch(() => true);
-      if (!there) missing.push(table);
-    }
-    return missing;
   }
 }
 
