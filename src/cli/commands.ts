@@ -17,6 +17,16 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import("./proxy.ts")).proxy,
   },
   {
+    name: "dns",
+    summary: "Serve the names of a cluster, in place of CoreDNS",
+    load: async () => (await import("./dns.ts")).dns,
+  },
+  {
+    name: "demo",
+    summary: "Show the service proxy at work, in network namespaces of this machine",
+    load: async () => (await import("./demo.ts")).demo,
+  },
+  {
     name: "completion",
     summary: "Print a completion script for bash, zsh or fish",
     load: async () => (await import("./completion.ts")).completion,
