@@ -179,6 +179,22 @@ for (const variant of variants) {
       assert.doesNotMatch(await saved(xtables, "IPv4"), /KUBE-SERVICES/);
     });
 
+    test("is chosen by an environment variable", async () => {
+      process.env.PORTOLAN_IPTABLES = variant;
+      const [own, other] = await Promise.all([iptablesFactory().create(), findXtables()]);
+      await own.replace({ settings: desired.settings, decisions: new Map() }, signal);
+      for (const each of other.values()) {
+        assert.equal(/KUBE-SERVICES/.test(await saved(each, "IPv4")), each.variant === variant);
+      }
+      process.env.PORTOLAN_IPTABLES = "new";
+      assert.deepEqual(await iptablesFactory().probe(), {
+        able: false,
+        missing: ['PORTOLAN_IPTABLES: Invalid value: "new": must be nft or legacy, or empty'],
+      });
+      delete process.env.PORTOLAN_IPTABLES;
+      await factory.cleanup();
+    });
+
     test("is chosen by the hint that kubelet leaves", async () => {
       await xtables.restore("IPv4", ["*mangle\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n"]);
       assert.equal((await chooseXtables(await findXtables()))?.variant, variant);

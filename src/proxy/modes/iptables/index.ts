@@ -1,33 +1,38 @@
 /** The iptables mode: kube-proxy's chains, written through iptables-restore. */
-import { chooseXtables, findXtables, oldestVersion, type Variant } from "../../../kernel/xtables/xtables.ts";
+import {
+  chooseXtables,
+  findXtables,
+  oldestVersion,
+  type Variant,
+  type Xtables,
+} from "../../../kernel/xtables/xtables.ts";
 import type { ModeFactory } from "../mode.ts";
 import { cleanXtables } from "./cleanup.ts";
 import { inspectMachine } from "./machine.ts";
 import { IptablesMode } from "./mode.ts";
 
+/** The environment variable that names the variant to use. */
+const variable = "PORTOLAN_IPTABLES";
+
 /**
  * Makes the factory of the mode.
  *
- * @param variant which iptables to use; undefined: the one that this node's other programs use. Never both.
+ * @param variant which iptables to use. Without it the environment variable PORTOLAN_IPTABLES (`nft` or `legacy`) says
+ *   it; else the one is used that this node's other programs use. Never both.
  */
 export function iptablesFactory(variant?: Variant): ModeFactory {
-  const choose = async () => {
-    const found = await findXtables();
-    return variant === undefined ? chooseXtables(found) : found.get(variant);
-  };
-  const missing = `iptables${variant === undefined ? "" : ` of variant ${variant}`}, ${oldestVersion} or newer: install package iptables`;
   return {
     name: "iptables",
     async probe() {
-      const xtables = await choose();
-      if (xtables === undefined) return { able: false, missing: [missing] };
-      const problem = await xtables.problem("IPv4");
-      return problem === undefined ? { able: true } : { able: false, missing: [problem] };
+      try {
+        const problem = await (await choose(variant)).problem("IPv4");
+        return problem === undefined ? { able: true } : { able: false, missing: [problem] };
+      } catch (error) {
+        return { able: false, missing: [error instanceof Error ? error.message : String(error)] };
+      }
     },
     async create() {
-      const xtables = await choose();
-      if (xtables === undefined) throw new Error(`mode iptables: missing: ${missing}`);
-      return new IptablesMode(xtables, inspectMachine());
+      return new IptablesMode(await choose(variant), inspectMachine());
     },
     async cleanup() {
       for (const xtables of (await findXtables()).values()) await cleanXtables(xtables);
@@ -37,3 +42,19 @@ export function iptablesFactory(variant?: Variant): ModeFactory {
 
 /** The factory of the mode, with the variant that this node uses. */
 export const iptables: ModeFactory = iptablesFactory();
+
+async function choose(variant: Variant | undefined): Promise<Xtables> {
+  const wanted = variant ?? fromEnvironment();
+  const found = await findXtables();
+  const xtables = wanted === undefined ? await chooseXtables(found) : found.get(wanted);
+  if (xtables !== undefined) return xtables;
+  const kind = wanted === undefined ? "" : ` of variant ${wanted}`;
+  throw new Error(`there is no iptables${kind} of version ${oldestVersion} or newer: install package iptables`);
+}
+
+function fromEnvironment(): Variant | undefined {
+  const value = process.env[variable] ?? "";
+  if (value === "") return undefined;
+  if (value === "nft" || value === "legacy") return value;
+  throw new Error(`${variable}: Invalid value: ${JSON.stringify(value)}: must be nft or legacy, or empty`);
+}
