@@ -47,7 +47,6 @@ export function setUpHost(config: KubeProxyConfiguration, log: Logger): readonly
       return true;
     } catch (error) {
       failures.push(errorText(error));
-      log.warn("Kernel setting not changed", { why: errorText(error) });
       return false;
     }
   };
@@ -62,5 +61,6 @@ export function setUpHost(config: KubeProxyConfiguration, log: Logger): readonly
       attempt(() => writeConntrackBuckets(buckets));
     }
   }
+  if (failures.length > 0) log.warn("Kernel settings not changed, services work without them", { failures });
   return failures;
 }

@@ -92,13 +92,13 @@ export class Runner {
 
   /** Programs the kernel and keeps it so, through whatever failures, until the signal is aborted. */
   async run(onFirstSync: () => void, signal: AbortSignal): Promise<void> {
-    const { mode, clock, log, syncPeriod, minSyncPeriod, metrics, health, inputs } = this.#options;
+    const { mode, clock, log, syncPeriod, minSyncPeriod, health } = this.#options;
     const noteDrift = (drift: Drift) => this.#drifted([drift]);
     let failures = 0;
     let first = true;
     let nextResync = clock.monotonic() + resyncMs;
     let nextAudit = clock.monotonic() + syncPeriod;
-    for (const family of families) if (inputs.settings.families[family] !== undefined) health.updated(family);
+    for (const family of this.#families()) health.updated(family);
     signal.addEventListener("abort", () => this.#wake(), { once: true });
     this.#queue();
     while (!signal.aborted) {
@@ -118,8 +118,8 @@ export class Runner {
       const repairAt = this.#reason === "drift" ? this.#lastRepair + betweenRepairsMs : now;
       if (repairAt > now && !(await clock.sleep(repairAt - now, signal))) break;
       let wait = minSyncPeriod;
+      const whole = this.#reason !== undefined;
       try {
-        const whole = this.#reason !== undefined;
         await this.#sync(signal);
         failures = 0;
         if (whole) {
@@ -133,7 +133,7 @@ export class Runner {
         }
       } catch (error) {
         if (signal.aborted) break;
-        metrics.syncFailures.labels(mode.name).add(1);
+        this.#countFailure(whole);
         wait = Math.min(syncPeriod, firstRetryMs * 2 ** failures++);
         log.error(error, "Programming the kernel failed, trying again", { mode: mode.name, afterMilliseconds: wait });
         this.#reason = "failure";
@@ -143,11 +143,26 @@ export class Runner {
     }
   }
 
+  #countFailure(whole: boolean): void {
+    const { metrics, mode } = this.#options;
+    metrics.syncFailures.labels(mode.name).add(1);
+    for (const family of this.#families()) {
+      if (mode.name === "nftables") metrics.nftablesFailures.labels(family).add(1);
+      if (mode.name === "iptables") metrics.iptablesFailures.labels(family).add(1);
+      if (mode.name === "iptables" && !whole) metrics.iptablesPartialFailures.labels(family).add(1);
+    }
+  }
+
+  /** The families that this node serves. */
+  #families(): readonly Family[] {
+    const { inputs } = this.#options;
+    return families.filter((family) => inputs.settings.families[family] !== undefined);
+  }
+
   #queue(): void {
-    const { clock, health, metrics, inputs } = this.#options;
+    const { clock, health, metrics } = this.#options;
     this.#queuedAt ??= clock.monotonic();
-    for (const family of families) {
-      if (inputs.settings.families[family] === undefined) continue;
+    for (const family of this.#families()) {
       health.queued(family);
       metrics.lastQueued.labels(family).set(clock.now() / 1000);
     }
@@ -184,7 +199,6 @@ export class Runner {
     const changes = this.#state.takeChanges();
     this.#gather(changes);
     const started = clock.monotonic();
-    const served = families.filter((family) => inputs.settings.families[family] !== undefined);
     if (reason !== undefined) {
       const desired = { settings: inputs.settings, decisions: this.#state.decisions };
       await this.#timed("replace", () => mode.replace(desired, signal));
@@ -193,7 +207,7 @@ export class Runner {
     }
     const ended = clock.monotonic();
     const seconds = (ended - started) / 1000;
-    for (const family of served) {
+    for (const family of this.#families()) {
       if (this.#queuedAt === undefined) health.updated(family);
       metrics.syncDuration.labels(family).observe(seconds);
       (reason === undefined ? metrics.partialSyncDuration : metrics.fullSyncDuration).labels(family).observe(seconds);
@@ -237,7 +251,7 @@ export class Runner {
   }
 
   #report(): void {
-    const { clock, metrics, inputs } = this.#options;
+    const { clock, metrics } = this.#options;
     const { pending, seen, noLocalEndpoints, decisions, conflicts } = this.#state;
     for (const { family, time } of this.#triggers) {
       metrics.networkProgramming.labels(family).observe(Math.max(0, clock.now() - time) / 1000);
@@ -249,8 +263,7 @@ export class Runner {
     metrics.endpointChanges.add(seen.endpointSlices - metrics.endpointChanges.value);
     metrics.decisions.set(decisions.size);
     metrics.conflicts.set(conflicts.length);
-    for (const family of families) {
-      if (inputs.settings.families[family] === undefined) continue;
+    for (const family of this.#families()) {
       const { internal, external } = noLocalEndpoints[family];
       metrics.noLocalEndpoints.labels(family, "internal").set(internal);
       metrics.noLocalEndpoints.labels(family, "external").set(external);

@@ -68,6 +68,23 @@ export function registerProxyMetrics(registry: Registry) {
     conntrackDeleted: registry.counters(
       kube("conntrack_reconciler_deleted_entries_total", "Stale UDP connections removed", family),
     ),
+    nftablesFailures: registry.counters(
+      kube("sync_proxy_rules_nftables_sync_failures_total", "Failures to program the kernel in mode nftables", family),
+    ),
+    iptablesFailures: registry.counters(
+      kube(
+        "sync_proxy_rules_iptables_restore_failures_total",
+        "Failures to program the kernel in mode iptables",
+        family,
+      ),
+    ),
+    iptablesPartialFailures: registry.counters(
+      kube(
+        "sync_proxy_rules_iptables_partial_restore_failures_total",
+        "Failures to program what changed in mode iptables",
+        family,
+      ),
+    ),
     syncFailures: registry.counters({
       name: "portolan_sync_failures_total",
       help: "Attempts to program the kernel that failed.",
