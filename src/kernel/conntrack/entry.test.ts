@@ -46,7 +46,8 @@ test("a tuple that is written is read as it was", () => {
         writeTuple(writer, 2, value);
       });
       const entry = decodeEntry(reader);
-      assert.deepEqual([entry?.original, entry?.reply], [value, value]);
+      const plain = structuredClone(value);
+      assert.deepEqual([entry?.original, entry?.reply], [plain, plain]);
       assert.equal(decodeEntry(reader, value.protocol + 1), undefined);
     }),
   );
