@@ -8,7 +8,7 @@ import { run } from "../../src/kernel/xtables/run.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import { parsePrefix } from "../../src/net/prefix.ts";
 import { iptablesFactory } from "../../src/proxy/modes/iptables/index.ts";
-import { type Decision, decisionKey } from "../../src/service/decision.ts";
+import { type Decision, type DecisionKey, decisionKey } from "../../src/service/decision.ts";
 import { decide } from "../../src/service/policy.ts";
 import type { NodeSettings } from "../../src/service/settings.ts";
 import { here, service, slice } from "../../src/service/testing.ts";
@@ -85,18 +85,27 @@ for (const variant of ["nft", "legacy"] as const) {
 
     test("a sync that is cut off leaves the old rules or the new, and the next one mends", async () => {
       const mode = await factory.create();
-      const decisions = new Map(
-        Array.from({ length: 2000 }, (_, i) => {
-          const decision = decisionFor([endpoints[0]], `service-${i}`, `10.96.${100 + (i >> 8)}.${i & 255}`);
-          return [decisionKey(decision.service, "IPv4"), decision] as const;
-        }),
-      );
+      const decisions = manyDecisions(2000);
       const cuts = [5, 20, 40, 60, 80].map((milliseconds) => () => AbortSignal.timeout(milliseconds));
       let cut = 0;
       for (const begin of cuts) await mode.replace({ settings, decisions }, begin()).catch(() => cut++);
       assert(cut > 0);
       await mode.replace({ settings, decisions }, signal);
       assert.deepEqual(await mode.audit(signal), []);
+    });
+
+    test("changes of many services at once are applied like those of few", async () => {
+      const mode = await factory.create();
+      const decisions = manyDecisions(1500);
+      await mode.replace({ settings, decisions: new Map() }, signal);
+      await mode.apply(decisions, signal);
+      assert.deepEqual(await mode.audit(signal), []);
+      for (const count of [1000, 100]) {
+        const gone = [...decisions.keys()].slice(0, count);
+        for (const key of gone) decisions.delete(key);
+        await mode.apply(new Map(gone.map((key) => [key, undefined])), signal);
+        assert.deepEqual(await mode.audit(signal), []);
+      }
     });
   });
 }
@@ -117,6 +126,15 @@ function decisionFor(addresses: readonly string[], name = "web", address = clust
   const [decision] = decide(service({ name, clusterIPs: [address] }), own, here);
   assert(decision);
   return decision;
+}
+
+function manyDecisions(count: number): Map<DecisionKey, Decision> {
+  return new Map(
+    Array.from({ length: count }, (_, i) => {
+      const decision = decisionFor([endpoints[0]], `service-${i}`, `10.96.${100 + (i >> 8)}.${i & 255}`);
+      return [decisionKey(decision.service, "IPv4"), decision];
+    }),
+  );
 }
 
 /** What a client of the cluster IP gets: the endpoint's address, or the error; a lost packet would need a second. */

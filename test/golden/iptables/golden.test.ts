@@ -5,6 +5,7 @@ import { parseSave } from "../../../src/kernel/xtables/save.ts";
 import { families } from "../../../src/net/address.ts";
 import { contextOf, type Machine } from "../../../src/proxy/modes/iptables/context.ts";
 import { compare } from "../../../src/proxy/modes/iptables/expected.ts";
+import { finish } from "../../../src/proxy/modes/iptables/testing.ts";
 import { goldenDesired } from "./objects.ts";
 
 test("the golden files are what the objects ask for, as far as rules can be compared without a kernel", () => {
@@ -16,10 +17,7 @@ test("the golden files are what the objects ask for, as far as rules can be comp
   for (const family of families) {
     const own = [...decisions.values()].filter((decision) => decision.family === family);
     const saved = parseSave(readFileSync(new URL(`${family.toLowerCase()}.txt`, import.meta.url), "utf8"));
-    const work = compare(own, contextOf(settings, family, machine), saved);
-    let step = work.next();
-    while (step.done !== true) step = work.next();
-    const { intact, ...differences } = step.value;
+    const { intact, ...differences } = finish(compare(own, contextOf(settings, family, machine), saved));
     assert.deepEqual(differences, { shared: [], wrong: 0, stale: [], jumps: [], canaries: [] });
     assert(intact.size > 0);
   }

@@ -20,6 +20,8 @@ interface Applied {
   endpoints: number;
 }
 
+type KeyedChanges = readonly (readonly [DecisionKey, Change])[];
+
 /** The nft variant's programs and kernel need quadratic time for large transactions; 400 services take some 100 ms. */
 const servicesPerTransaction = { nft: 400, legacy: Number.POSITIVE_INFINITY };
 
@@ -57,21 +59,13 @@ export class IptablesMode implements Mode {
 
   async apply(changes: Changes, signal: AbortSignal): Promise<void> {
     for (const [family, state] of this.#applied) {
-      const own = new Map<DecisionKey, Change>();
+      const own: [DecisionKey, Change][] = [];
       for (const [key, after] of changes) {
         const before = state.decisions.get(key);
-        if (before !== undefined || after?.family === family) own.set(key, { before, after });
+        if (before !== undefined || after?.family === family) own.push([key, { before, after }]);
       }
-      if (own.size === 0) continue;
-      let endpoints = state.endpoints;
-      for (const { before, after } of own.values()) endpoints += size(after) - size(before);
-      const input = changeInput(own.values(), state.context, withComments(endpoints));
-      if (input.length > 0) await this.#xtables.restore(family, input, signal);
-      state.endpoints = endpoints;
-      for (const [key, { after }] of own) {
-        if (after === undefined) state.decisions.delete(key);
-        else state.decisions.set(key, after);
-      }
+      if (own.length > servicesPerTransaction[this.#xtables.variant]) await this.#applyMany(family, state, own, signal);
+      else if (own.length > 0) await this.#applyFew(family, state, own, signal);
     }
   }
 
@@ -103,9 +97,35 @@ export class IptablesMode implements Mode {
     await this.#xtables.restore(family, input, signal);
   }
 
+  async #applyFew(family: Family, state: Applied, changes: KeyedChanges, signal: AbortSignal): Promise<void> {
+    let { endpoints } = state;
+    for (const [, { before, after }] of changes) endpoints += size(after) - size(before);
+    const values = changes.map(([, change]) => change);
+    const input = await inSlices(changeInput(values, state.context, withComments(endpoints)), signal);
+    if (input.length > 0) await this.#xtables.restore(family, input, signal);
+    state.endpoints = endpoints;
+    note(changes, state.decisions);
+  }
+
+  /** Reading everything first takes less time than one large transaction, or than searching for each rule to delete. */
+  async #applyMany(family: Family, state: Applied, changes: KeyedChanges, signal: AbortSignal): Promise<void> {
+    const decisions = new Map(state.decisions);
+    note(changes, decisions);
+    const next = { context: state.context, decisions, endpoints: countEndpoints(decisions.values()) };
+    await this.#replaceFamily(family, next, signal);
+    this.#applied.set(family, next);
+  }
+
   async #compare(family: Family, { decisions, context }: Applied, signal: AbortSignal): Promise<Differences> {
     const saved = await this.#xtables.save(family, canaryTables, signal);
     return inSlices(compare([...decisions.values()], context, saved), signal);
+  }
+}
+
+function note(changes: KeyedChanges, decisions: Map<DecisionKey, Decision>): void {
+  for (const [key, { after }] of changes) {
+    if (after === undefined) decisions.delete(key);
+    else decisions.set(key, after);
   }
 }
 

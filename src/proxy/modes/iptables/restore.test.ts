@@ -2,16 +2,21 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { parseAddress } from "../../../net/address.ts";
 import { parsePrefix } from "../../../net/prefix.ts";
+import type { Decision } from "../../../service/decision.ts";
 import { port } from "../../../service/testing.ts";
 import { compare } from "./expected.ts";
 import { headRules, tailRules } from "./fixed.ts";
 import { changeInput, fullInput } from "./restore.ts";
-import { context, decisionOf } from "./testing.ts";
+import { context, decisionOf, finish } from "./testing.ts";
 
 const nodePort = { type: "NodePort", ports: [port(80, "", "TCP", 30080)] } as const;
 const none = decisionOf(nodePort, []);
 const one = decisionOf(nodePort, ["10.244.0.1"]);
 const two = decisionOf(nodePort, ["10.244.0.1", "10.244.0.2"]);
+
+function changed(before: Decision, after: Decision): readonly string[] {
+  return finish(changeInput([{ before, after }], context(), true));
+}
 
 /** What each line does, and the tables. */
 function summary(input: Iterable<string>): string[] {
@@ -24,7 +29,7 @@ function summary(input: Iterable<string>): string[] {
 
 describe("the input for a change", () => {
   test("of endpoints touches no chain that others share", () => {
-    assert.deepEqual(summary(changeInput([{ before: one, after: two }], context(), true)), [
+    assert.deepEqual(summary(changed(one, two)), [
       "*nat",
       ":KUBE-SVC",
       ":KUBE-SEP",
@@ -34,7 +39,7 @@ describe("the input for a change", () => {
       "-A KUBE-SEP",
       "-A KUBE-SEP",
     ]);
-    assert.deepEqual(summary(changeInput([{ before: two, after: one }], context(), true)), [
+    assert.deepEqual(summary(changed(two, one)), [
       "*nat",
       ":KUBE-SVC",
       "-A KUBE-SVC",
@@ -45,11 +50,11 @@ describe("the input for a change", () => {
   });
 
   test("that changes no rule is empty", () => {
-    assert.deepEqual(changeInput([{ before: one, after: { ...one } }], context(), true), []);
+    assert.deepEqual(changed(one, { ...one }), []);
   });
 
   test("stops refusing only once the way to the endpoints is complete", () => {
-    const input = summary(changeInput([{ before: none, after: one }], context(), true));
+    const input = summary(changed(none, one));
     assert.deepEqual(
       input.filter((line) => /^\*|SERVICES/.test(line)),
       ["*nat", "-I KUBE-SERVICES", "*filter", "-D KUBE-SERVICES", "-D KUBE-EXTERNAL-SERVICES"],
@@ -58,7 +63,7 @@ describe("the input for a change", () => {
   });
 
   test("refuses before the way to the endpoints goes", () => {
-    const input = summary(changeInput([{ before: one, after: none }], context(), true));
+    const input = summary(changed(one, none));
     assert.deepEqual(
       input.filter((line) => /^\*|SERVICES/.test(line)),
       ["*filter", "-A KUBE-SERVICES", "-A KUBE-EXTERNAL-SERVICES", "*nat", "-D KUBE-SERVICES"],
@@ -71,27 +76,17 @@ describe("the input for a change", () => {
     const before = decisionOf(open, ["10.244.0.1"]);
     const after = decisionOf(closed, ["10.244.0.1"]);
     const tables = (input: readonly string[]) => summary(input).filter((line) => /^\*|FIREWALL/.test(line));
-    assert.deepEqual(tables(changeInput([{ before, after }], context(), true)), [
-      "*filter",
-      "-A KUBE-PROXY-FIREWALL",
-      "*nat",
-    ]);
-    assert.deepEqual(tables(changeInput([{ before: after, after: before }], context(), true)), [
-      "*nat",
-      "*filter",
-      "-D KUBE-PROXY-FIREWALL",
-    ]);
+    assert.deepEqual(tables(changed(before, after)), ["*filter", "-A KUBE-PROXY-FIREWALL", "*nat"]);
+    assert.deepEqual(tables(changed(after, before)), ["*nat", "*filter", "-D KUBE-PROXY-FIREWALL"]);
   });
 });
 
 describe("the input for everything", () => {
   test("makes every chain before a rule leads to it, in transactions of so many services", () => {
     const decisions = [one, decisionOf({ ...nodePort, name: "api", clusterIPs: ["10.96.0.2"] }, [])];
-    const work = compare(decisions, context(), []);
-    let step = work.next();
-    while (step.done !== true) step = work.next();
+    const differences = finish(compare(decisions, context(), []));
     for (const servicesPerTransaction of [1, Number.POSITIVE_INFINITY]) {
-      const input = fullInput(decisions, context(), step.value, { comments: true, servicesPerTransaction });
+      const input = fullInput(decisions, context(), differences, { comments: true, servicesPerTransaction });
       const known: Record<string, Set<string>> = { filter: new Set(), nat: new Set(), mangle: new Set() };
       let table = "";
       for (const line of [...input].join("").split("\n")) {

@@ -91,8 +91,13 @@ export interface Change {
 /**
  * Input that carries out changes of decisions of one family: only chains and rules that change are touched, so that the
  * counters of all others go on, and the text is as long as the change. Its order protects clients as `fullInput` does.
+ * A generator only so that the caller can do other work between two changes.
  */
-export function changeInput(changes: Iterable<Change>, context: Context, comments: boolean): readonly string[] {
+export function* changeInput(
+  changes: Iterable<Change>,
+  context: Context,
+  comments: boolean,
+): Generator<undefined, readonly string[]> {
   const added: SharedRule[] = [];
   const removed: SharedRule[] = [];
   const written: OwnChain[] = [];
@@ -110,6 +115,7 @@ export function changeInput(changes: Iterable<Change>, context: Context, comment
       oldChains.delete(chain.name);
     }
     gone.push(...oldChains.keys());
+    yield;
   }
   const of = (rules: readonly SharedRule[], table: RuleTable) => rules.filter((rule) => rule.table === table);
   const nat = [

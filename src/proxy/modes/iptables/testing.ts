@@ -37,3 +37,10 @@ export function context(change: ContextChange = {}): Context {
   const settings = { masqueradeBit: 14, families: { [family]: own } };
   return contextOf(settings, family, { dropInvalid: true, counters: new Set(), ...machine });
 }
+
+/** The result of a generator that only yields to let others work. */
+export function finish<Result>(work: Generator<undefined, Result>): Result {
+  let step = work.next();
+  while (step.done !== true) step = work.next();
+  return step.value;
+}
