@@ -1,7 +1,11 @@
 /** What the proxy must know of, and do to, the machine it runs on, beside the rules of its mode. */
 import { existsSync } from "node:fs";
+import { type ConntrackEntry, deleteConntrack, listConntrack, openConntrack } from "../kernel/conntrack/index.ts";
+import { isNotFound } from "../kernel/netlink/index.ts";
 import { listAddresses, openRoute, RouteMonitor } from "../kernel/route/index.ts";
 import type { Family } from "../net/address.ts";
+import { protocolNumbers } from "../net/protocol.ts";
+import { staleUdpEntries } from "../service/conntrack.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { AddressSource } from "./inputs.ts";
 import type { ConntrackCleaner } from "./runner.ts";
@@ -31,5 +35,29 @@ async function watchAddresses(onChange: () => void, signal: AbortSignal): Promis
   for await (const _ of monitor.events(signal)) onChange();
 }
 
-/** Removes nothing. */
-export const conntrackCleaner: ConntrackCleaner = { removeStale: async () => 0 };
+/** Searches the kernel's connection tracker for stale UDP entries. */
+export const conntrackCleaner: ConntrackCleaner = {
+  async removeStale(family, services) {
+    using socket = openConntrack();
+    const entries = listConntrack(socket, { family, protocol: protocolNumbers.UDP }).map((entry) => ({
+      entry,
+      originalDestination: entry.original.destination,
+      originalDestinationPort: entry.original.destinationPort ?? 0,
+      replySource: entry.reply.source,
+    }));
+    let removed = 0;
+    for (const { entry } of staleUdpEntries(family, services, entries)) if (forget(socket, entry)) removed++;
+    return removed;
+  },
+};
+
+/** @returns false if the connection had ended by itself. */
+function forget(socket: Parameters<typeof deleteConntrack>[0], entry: ConntrackEntry): boolean {
+  try {
+    deleteConntrack(socket, entry);
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { modeNames } from "../../src/proxy/modes/index.ts";
-import { eventually, hello, Machine } from "./machine.ts";
+import { dns, eventually, hello, Machine } from "./machine.ts";
 
 const url = "http://10.96.0.10/";
 const [one, two, three] = ["10.244.0.11", "10.244.0.12", "10.244.0.13"];
@@ -57,6 +57,19 @@ for (const mode of modeNames) {
     machine.write("hello.yaml", hello(two));
     assert.equal((await machine.portolan(...once)).code, 0);
     assert.equal(await machine.get(url), two);
+  });
+
+  test(`${mode}: a UDP client that goes on sending from one port gets to the new endpoint`, async (t) => {
+    const machine = await Machine.make(t);
+    machine.write("dns.yaml", dns(one));
+    await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
+    assert.equal(await machine.sendDatagram("10.96.0.53", 53), one);
+    machine.write("dns.yaml", dns(two));
+    await eventually("the stale connection is forgotten", async () => {
+      const metrics = await machine.get("http://127.0.0.1:10249/metrics");
+      return /^kubeproxy_conntrack_reconciler_deleted_entries_total\{ip_family="IPv4"\} 1$/m.test(metrics);
+    });
+    assert.equal(await machine.sendDatagram("10.96.0.53", 53), two);
   });
 
   test(`${mode}: leftovers of kube-proxy go, rules of others stay`, async (t) => {

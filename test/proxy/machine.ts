@@ -22,7 +22,21 @@ export interface Ended {
 const podServer = `
   const server = require("node:http").createServer((request, response) => response.end(request.socket.localAddress));
   server.keepAliveTimeout = 1;
+  for (const address of ["10.244.0.11", "10.244.0.12", "10.244.0.13"]) {
+    const socket = require("node:dgram").createSocket("udp4");
+    socket.on("message", (message, client) => socket.send(address, client.port, client.address));
+    socket.bind(5353, address);
+  }
   server.listen(8080, "0.0.0.0", () => console.log("ready"));
+`;
+
+/** Sends a datagram from a port that stays the same, as resolvers and SIP phones do, and prints the answer. */
+const datagram = `
+  const [address, port] = process.argv.slice(1);
+  const socket = require("node:dgram").createSocket("udp4");
+  socket.bind(4000, () => socket.send("?", Number(port), address));
+  socket.on("message", (message) => { console.log(String(message)); socket.close(); });
+  setTimeout(() => { console.log("no answer"); process.exit(); }, 1000).unref();
 `;
 
 /** A node with addresses 192.168.7.1 and 127.0.0.1, and pods 10.244.0.11 to .13 that serve HTTP on port 8080. */
@@ -93,6 +107,12 @@ export class Machine {
     const found = new Set<string>();
     for (let i = 0; i < requests; i++) found.add(await this.get(url));
     return [...found].sort();
+  }
+
+  /** What a datagram from the node's UDP port 4000 gets: a pod's address, or `no answer`. */
+  async sendDatagram(address: string, port: number): Promise<string> {
+    const args = ["netns", "exec", this.node, process.execPath, "-e", datagram, address, String(port)];
+    return (await run("ip", args)).stdout.trim();
   }
 
   /** All rules of this node, of every kind. */
@@ -177,6 +197,25 @@ export async function eventually(what: string, isSo: () => boolean | Promise<boo
     if (Date.now() > end) throw new Error(`not so after five seconds: ${what}`);
     await sleep(20);
   }
+}
+
+/** A manifest of UDP Service `default/dns` with cluster IP 10.96.0.53 and one endpoint. */
+export function dns(endpoint: string): string {
+  return `apiVersion: v1
+kind: Service
+metadata: {namespace: default, name: dns}
+spec:
+  clusterIP: 10.96.0.53
+  clusterIPs: [10.96.0.53]
+  ports: [{protocol: UDP, port: 53, targetPort: 5353}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {namespace: default, name: dns-1, labels: {kubernetes.io/service-name: dns}}
+addressType: IPv4
+ports: [{protocol: UDP, port: 5353}]
+endpoints: [{addresses: [${endpoint}], conditions: {ready: true}}]
+`;
 }
 
 /** A manifest of Service `default/hello` with cluster IP 10.96.0.10, node port 30080 and these endpoints. */
