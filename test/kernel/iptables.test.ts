@@ -86,6 +86,27 @@ for (const variant of variants) {
       }
     });
 
+    test("is right after each of many changes at random", async () => {
+      const entries = [...desired.decisions];
+      const states = entries.flatMap(([key, decision]) =>
+        [decision, undefined, withoutEndpoints(decision), withOneEndpoint(decision)].map(
+          (state) => [key, state] as const,
+        ),
+      );
+      let seed = 1;
+      const random = (below: number) => {
+        seed = (seed * 48_271) % 0x7fffffff;
+        return seed % below;
+      };
+      for (let i = 0; i < 25; i++) {
+        const changes = Array.from({ length: 1 + random(6) }, () => states[random(states.length)]);
+        await mode.apply(new Map(changes.filter((change) => change !== undefined)), signal);
+        assert.deepEqual(await mode.audit(signal), []);
+      }
+      await mode.apply(desired.decisions, signal);
+      assert.deepEqual(await mode.audit(signal), []);
+    });
+
     test("sees and mends what others break", async () => {
       const breakages: readonly (readonly [string, RegExp])[] = [
         ["*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n", /^IPv4 table nat: chain KUBE-SERVICES: \d+ rules missing$/],
@@ -228,6 +249,12 @@ function withoutEndpoints(decision: Decision | undefined): Decision | undefined 
   const outcomes = { pod: reject, node: reject, other: reject };
   const frontEnds = decision.frontEnds.map((frontEnd) => ({ ...frontEnd, outcomes }));
   return { ...decision, frontEnds, cluster: [], local: [] };
+}
+
+/** The decision once all endpoints but the first of each pool have gone, with affinity that it may not have had. */
+function withOneEndpoint(decision: Decision): Decision {
+  const { cluster, local } = decision;
+  return { ...decision, cluster: cluster.slice(0, 1), local: local.slice(0, 1), affinitySeconds: 30 };
 }
 
 /** Rules as Docker and firewalld write them, and kubelet's. */
