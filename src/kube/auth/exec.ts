@@ -93,9 +93,9 @@ function runProgram(plugin: ExecPlugin, interactive: boolean): Promise<string> {
   const child = spawn(plugin.command, plugin.args, {
     env: { ...process.env, ...plugin.env, KUBERNETES_EXEC_INFO: told },
     stdio: [interactive ? "inherit" : "ignore", "pipe", "pipe"],
-    timeout: timeLimit,
-    killSignal: "SIGKILL",
   });
+  // By hand, because the timer of spawn's own limit outlives a program that could not be started.
+  const limit = setTimeout(() => child.kill("SIGKILL"), timeLimit);
   let output = "";
   let complaint = "";
   child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
@@ -117,7 +117,7 @@ function runProgram(plugin: ExecPlugin, interactive: boolean): Promise<string> {
     const how = signal ? `was ended by ${signal}: it may take ${timeLimit / 1000} s` : `failed with exit code ${code}`;
     fail(complaint.trim() === "" ? how : `${how}: ${complaint.trim()}`);
   });
-  return promise;
+  return promise.finally(() => clearTimeout(limit));
 }
 
 /**
