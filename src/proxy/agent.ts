@@ -12,7 +12,7 @@ import { type HttpHandler, listenHttp, router } from "../telemetry/http.ts";
 import { errorText, type LogWriter } from "../telemetry/log.ts";
 import { Registry } from "../telemetry/metrics.ts";
 import { registerProcessMetrics } from "../telemetry/processmetrics.ts";
-import { policyOptions, syncConfiguration } from "./config/effective.ts";
+import { configurationNotes, policyOptions, syncConfiguration } from "./config/effective.ts";
 import type { AgentOptions } from "./config/options.ts";
 import { parseSloppyAddress } from "./config/sloppy.ts";
 import type { KubeProxyConfiguration } from "./config/types.ts";
@@ -150,6 +150,7 @@ export class Agent {
     const { config } = options;
     const { factory, passedOver } = await chooseMode(config.mode, factories);
     for (const { name, missing } of passedOver) log.warn("Mode cannot be used here", { mode: name, missing });
+    for (const note of configurationNotes(config, factory.name)) log.debug(1, note);
     setUpHost(config, log);
     const nodeName = config.hostnameOverride || hostname().toLowerCase();
     const stop = new AbortController();

@@ -28,6 +28,21 @@ export function policyOptions(config: KubeProxyConfiguration, mode: ModeName): P
   };
 }
 
+/** What users of a valid configuration should know, one line each. */
+export function configurationNotes(config: KubeProxyConfiguration, mode: ModeName): readonly string[] {
+  const notes: string[] = [];
+  if (config.detectLocalMode === "ClusterCIDR" && config.clusterCIDR === "") {
+    notes.push("clusterCIDR is empty: pods cannot be told from others, so nothing is masqueraded on its way in");
+  }
+  if (config.nodePortAddresses.length === 0 && mode !== "nftables") {
+    notes.push("nodePortAddresses is empty: node ports answer on all addresses of this node; consider [primary]");
+  }
+  if (mode === "nftables" && featureEnabled("KubeProxyNFTablesLocalhostNodePorts", config.featureGates)) {
+    notes.push("feature KubeProxyNFTablesLocalhostNodePorts has no effect: node ports do not answer on loopback");
+  }
+  return notes;
+}
+
 /** An entry of nodePortAddresses; undefined if it is none. */
 export function tryParseNodePortAddress(text: string): NodePortSelector | undefined {
   return tryParseNodePortSelector(text) ?? parseSloppyPrefix(text);
