@@ -152,6 +152,7 @@ export function decodeSet(message: MessageReader): NftSet | undefined {
   let key: KeyLayout = { type: 0, length: 0 };
   let dataTypeof: Uint8Array | undefined;
   let dataByteOrder: Uint8Array | undefined;
+  let interval = false;
   let flags: readonly SetFlag[] = [];
   const draft: Draft<NftSet> = {};
   for (const a = message.attributes(headerLength); a.next(); ) {
@@ -177,6 +178,7 @@ export function decodeSet(message: MessageReader): NftSet | undefined {
         else if (item.type === userdataType.set.dataTypeof) dataTypeof = item.value;
         else if (item.type === userdataType.set.keyByteOrder) key = withByteOrder(key, item.value);
         else if (item.type === userdataType.set.dataByteOrder) dataByteOrder = item.value;
+        else if (item.type === userdataType.set.dataInterval) interval = itemNumber(item.value) === 1;
         else if (item.type === userdataType.set.comment) draft.comment = commentText(item.value);
         else if (item.type === userdataType.set.mergeElements && itemNumber(item.value)) draft.autoMerge = true;
       }
@@ -189,7 +191,10 @@ export function decodeSet(message: MessageReader): NftSet | undefined {
   if (flags.includes("object")) {
     if (objectType === undefined) return undefined;
     draft.data = { kind: "object", type: objectType };
-  } else if (dataType !== undefined) draft.data = decodeData(dataType, dataLength, dataTypeof, dataByteOrder);
+  } else if (dataType !== undefined) {
+    draft.data = decodeData(dataType, dataLength, dataTypeof, dataByteOrder);
+    if (interval && draft.data.kind === "value") draft.data = { ...draft.data, interval };
+  }
   return { family, table, set, key: withFields(key), ...draft };
 }
 

@@ -134,6 +134,7 @@ function setUserdata(set: NftSet): UserdataItem[] {
   if (set.data?.kind === "verdict" && set.key.typeOf !== undefined) {
     items.push({ type: type.dataTypeof, value: verdictTypeof });
   }
+  if (set.data?.kind === "value" && set.data.interval) items.push(numberItem(type.dataInterval, 1));
   if (set.comment !== undefined) items.push(commentItem(type.comment, set.comment));
   return items;
 }

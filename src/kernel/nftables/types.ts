@@ -153,7 +153,8 @@ export interface KeyLayout {
 
 /** What a map maps to. */
 export type SetData =
-  | { readonly kind: "value"; readonly layout: KeyLayout }
+  /** `interval`: values are a first and a last one, as translations to networks need them (`dnat prefix`). */
+  | { readonly kind: "value"; readonly layout: KeyLayout; readonly interval?: boolean }
   | { readonly kind: "verdict" }
   | { readonly kind: "object"; readonly type: ObjectType };
 

@@ -64,8 +64,8 @@ export interface Reject {
 /** Gives the packet to a local transparent socket. */
 export interface Tproxy {
   readonly kind: "tproxy";
-  /** Absent: both. */
-  readonly family?: "ip" | "ip6";
+  /** `any`: both, without an address. */
+  readonly family: "ip" | "ip6" | "any";
   readonly addressReg?: Register;
   readonly portReg?: Register;
 }

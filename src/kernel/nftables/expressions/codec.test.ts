@@ -160,7 +160,7 @@ function samples(
     ],
     tproxy: [
       { kind: "tproxy", family: "ip", addressReg: r, portReg: r },
-      { kind: "tproxy", portReg: r },
+      { kind: "tproxy", family: "any", portReg: r },
     ],
     counter: [{ kind: "counter", packets: n, bytes: n * 1000 }],
     limit: [

@@ -314,7 +314,7 @@ const table: CodecTable = {
   tproxy: {
     name: "tproxy",
     fields: {
-      family: choiceOrNone(1, { ip: 2, ip6: 10 }),
+      family: choice(1, { any: 0, ip: 2, ip6: 10 }),
       addressReg: optional(register(2)),
       portReg: optional(register(3)),
     },
