@@ -16,7 +16,7 @@ import { Heritage } from "./adopt.ts";
 import { type Element, elementsOfSettings, identityOf } from "./elements.ts";
 import { tableFamily, tableName } from "./layout.ts";
 import { affinityChain, type ChainText, type RulesetSettings, ruleset } from "./ruleset.ts";
-import { difference, TableState } from "./state.ts";
+import { difference, type Edits, Reconciler, TableState } from "./state.ts";
 import { fingerprints, KernelTable, type TableContent } from "./table.ts";
 
 /** A family that is served: what is in the kernel for it. */
@@ -26,6 +26,9 @@ interface Served {
   /** The affinity timeouts that have their sets and chains. */
   readonly affinities: Set<number>;
 }
+
+/** How many decisions of a first load are compiled at a time: what they allocate should be gone before the next. */
+const atOnce = 500;
 
 /** How many missing or foreign elements of a set are named one by one. */
 const mostNamed = 3;
@@ -162,22 +165,29 @@ function replaceTable(
   const content = table.read({ elements: true });
   const heritage = new Heritage(content?.elements ?? []);
   const state = new TableState();
-  const { adds } = state.change(decisions, (key) => {
+  const former = (key: DecisionKey) => {
     const decision = decisions.get(key);
     return decision === undefined ? {} : heritage.former(decision, state.numbers);
-  });
-  const affinities = newAffinities(decisions.values(), new Set());
-  const served = { settings, state, affinities };
-  const wanted = [...elementsOfSettings(settings), ...adds];
-  const present = content?.elements?.filter(({ set }) => !isForeign(set, affinities)) ?? [];
-  table.write(content, chainsOf(family, served), affinities, difference(present, wanted), () => wanted);
+  };
+  function* editsFrom(present: readonly Element[]): Generator<Edits> {
+    const reconciler = new Reconciler(present);
+    yield reconciler.want(elementsOfSettings(settings));
+    for (const part of inParts(decisions, atOnce)) yield reconciler.want(state.change(part, former).adds);
+    yield { deletes: reconciler.unwanted(), adds: [] };
+  }
+  const served = { settings, state, affinities: newAffinities(decisions.values(), new Set()) };
+  table.write(content, chainsOf(family, served), served.affinities, editsFrom);
   return served;
 }
 
-/** True for sets of affinity timeouts that are not in use: they go with all their elements. */
-function isForeign(set: string, affinities: ReadonlySet<number>): boolean {
-  const [, seconds] = /^affinity-pools-(\d+)$/.exec(set) ?? [];
-  return seconds !== undefined && !affinities.has(Number(seconds));
+function* inParts<T>(items: Iterable<T>, size: number): Generator<readonly T[]> {
+  let part: T[] = [];
+  for (const item of items) {
+    if (part.push(item) < size) continue;
+    yield part;
+    part = [];
+  }
+  yield part;
 }
 
 function newAffinities(decisions: Iterable<Decision | undefined>, known: ReadonlySet<number>): Set<number> {

@@ -83,13 +83,36 @@ export class TableState {
 
 /** The edits that lead from one list of elements to another. Elements with the same key and data stay as they are. */
 export function difference(before: readonly Element[], after: readonly Element[]): Edits {
-  const old = new Map(before.map((element) => [identityOf(element), element]));
-  const adds = after.filter((element) => {
-    const key = identityOf(element);
-    const same = old.get(key);
-    if (same === undefined || same.data !== element.data || same.end !== element.end) return true;
-    old.delete(key);
-    return false;
-  });
-  return { deletes: [...old.values()], adds };
+  const reconciler = new Reconciler(before);
+  const { deletes, adds } = reconciler.want(after);
+  return { deletes: [...deletes, ...reconciler.unwanted()], adds };
+}
+
+/** Compares what is there with what should be, part by part, because a first load has 100,000s of elements. */
+export class Reconciler {
+  readonly #present: Map<string, Element>;
+
+  constructor(present: readonly Element[]) {
+    this.#present = new Map(present.map((element) => [identityOf(element), element]));
+  }
+
+  /** The edits for a part of what should be. */
+  want(elements: readonly Element[]): Edits {
+    const deletes: Element[] = [];
+    const adds = elements.filter((element) => {
+      const identity = identityOf(element);
+      const old = this.#present.get(identity);
+      if (old === undefined) return true;
+      this.#present.delete(identity);
+      if (old.data === element.data && old.end === element.end) return false;
+      deletes.push(old);
+      return true;
+    });
+    return { deletes, adds };
+  }
+
+  /** What is there, and was not wanted so far. */
+  unwanted(): readonly Element[] {
+    return [...this.#present.values()];
+  }
 }

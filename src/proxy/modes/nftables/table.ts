@@ -20,7 +20,7 @@ import type { Family } from "../../../net/address.ts";
 import type { Element } from "./elements.ts";
 import { setsOf, tableComment, tableFamily, tableName } from "./layout.ts";
 import type { ChainText, RuleText } from "./ruleset.ts";
-import { type SetName, toBytes, toText } from "./sets.ts";
+import { fixedSets, type SetName, toBytes, toText } from "./sets.ts";
 import type { Edits } from "./state.ts";
 import type { Step } from "./steps.ts";
 
@@ -93,40 +93,46 @@ export class KernelTable {
    * edits, all at once. A table whose chains or sets are of another make is replaced whole.
    *
    * @param content what is there.
-   * @param edits what leads from there to the right elements; `all` is used where nothing of the content can stay.
+   * @param editsFrom what leads from these elements to the right ones, in parts.
    */
   write(
     content: TableContent | undefined,
     chains: readonly ChainText[],
     affinities: ReadonlySet<number>,
-    edits: Edits,
-    all: () => readonly Element[],
+    editsFrom: (present: readonly Element[]) => Iterable<Edits>,
   ): void {
     const { ref } = this;
     const sets = setsOf(this.#family, affinities);
-    const transaction = this.#transaction;
+    // Its buffer grows to many megabytes, which are not needed again.
+    const transaction = new Transaction();
     const fits = content !== undefined && isCompatible(content, chains, sets);
     if (content !== undefined && !fits) transaction.deleteTable(ref);
     transaction.addTable({ ...ref, comment: tableComment });
     for (const set of sets.values()) if (!fits || !content.sets.has(set.set)) transaction.addSet(set);
     if (fits) transaction.flushRules(ref);
     for (const { name, base } of chains) transaction.addChain({ ...ref, chain: name, ...(base && { base }) });
-    for (const { name, rules } of chains) this.#addRules(name, rules);
-    if (fits) this.#removeOthers(content, chains, sets);
-    this.#apply(fits ? edits : { deletes: [], adds: all() });
+    for (const { name, rules } of chains) this.#addRules(transaction, name, rules);
+    if (fits) this.#removeOthers(transaction, content, chains, sets);
+    const present = fits ? (content.elements ?? []).filter(({ set }) => sets.has(set)) : [];
+    for (const edits of editsFrom(present)) this.#apply(transaction, edits);
     transaction.commit(this.#socket);
   }
 
   /** Applies edits, after making the sets and chains of affinity timeouts that are used for the first time. */
   edit(edits: Edits, newAffinities: ReadonlySet<number>, chains: readonly ChainText[]): void {
-    for (const set of setsOf(this.#family, newAffinities).values()) this.#transaction.addSet(set);
-    for (const { name } of chains) this.#transaction.addChain({ ...this.ref, chain: name });
-    for (const { name, rules } of chains) {
-      this.#transaction.flushRules({ ...this.ref, chain: name });
-      this.#addRules(name, rules);
+    const transaction = this.#transaction;
+    if (newAffinities.size > 0) {
+      for (const { set, ...rest } of setsOf(this.#family, newAffinities).values()) {
+        if (!(set in fixedSets)) transaction.addSet({ ...rest, set });
+      }
     }
-    this.#apply(edits);
-    this.#transaction.commit(this.#socket);
+    for (const { name } of chains) transaction.addChain({ ...this.ref, chain: name });
+    for (const { name, rules } of chains) {
+      transaction.flushRules({ ...this.ref, chain: name });
+      this.#addRules(transaction, name, rules);
+    }
+    this.#apply(transaction, edits);
+    transaction.commit(this.#socket);
   }
 
   /** Removes the table, if it is there and ours. */
@@ -143,30 +149,35 @@ export class KernelTable {
     return true;
   }
 
-  #apply({ deletes, adds }: Edits): void {
-    for (const [set, list] of bySet(deletes)) this.#transaction.deleteElements({ ...this.ref, set }, toKernel(list));
-    for (const [set, list] of bySet(adds)) this.#transaction.addElements({ ...this.ref, set }, toKernel(list));
+  #apply(transaction: Transaction, { deletes, adds }: Edits): void {
+    for (const [set, list] of bySet(deletes)) transaction.deleteElements({ ...this.ref, set }, toKernel(list));
+    for (const [set, list] of bySet(adds)) transaction.addElements({ ...this.ref, set }, toKernel(list));
   }
 
-  #removeOthers(content: TableContent, chains: readonly ChainText[], sets: ReadonlyMap<string, NftSet>): void {
+  #removeOthers(
+    transaction: Transaction,
+    content: TableContent,
+    chains: readonly ChainText[],
+    sets: ReadonlyMap<string, NftSet>,
+  ): void {
     const wanted = new Set(chains.map(({ name }) => name));
     for (const { chain } of content.chains) {
-      if (!wanted.has(chain)) this.#transaction.deleteChain({ ...this.ref, chain });
+      if (!wanted.has(chain)) transaction.deleteChain({ ...this.ref, chain });
     }
     for (const set of content.sets.keys()) {
-      if (!sets.has(set)) this.#transaction.deleteSet({ ...this.ref, set });
+      if (!sets.has(set)) transaction.deleteSet({ ...this.ref, set });
     }
   }
 
-  #addRules(chain: string, rules: readonly RuleText[]): void {
+  #addRules(transaction: Transaction, chain: string, rules: readonly RuleText[]): void {
     for (const { steps, comment } of rules) {
-      const expressions = steps.map((step) => this.#expression(step));
-      this.#transaction.addRule({ ...this.ref, chain, expressions, ...(comment !== undefined && { comment }) });
+      const expressions = steps.map((step) => this.#expression(transaction, step));
+      transaction.addRule({ ...this.ref, chain, expressions, ...(comment !== undefined && { comment }) });
     }
   }
 
   /** A step as an expression; sets inside of rules become anonymous sets. */
-  #expression(step: Step): Expression {
+  #expression(transaction: Transaction, step: Step): Expression {
     const flags = ["anonymous", "constant"] as const;
     if (step.kind === "inline set") {
       const set: NftSet = {
@@ -176,8 +187,8 @@ export class KernelTable {
         key: keyLayout("inet_proto"),
         size: step.values.length,
       };
-      const setId = this.#transaction.addSet(set);
-      this.#transaction.addElements(
+      const setId = transaction.addSet(set);
+      transaction.addElements(
         { ...set, id: setId },
         step.values.map((key) => ({ key })),
       );
@@ -192,8 +203,8 @@ export class KernelTable {
         data: { kind: "verdict" },
         size: step.entries.length,
       };
-      const setId = this.#transaction.addSet(set);
-      this.#transaction.addElements(
+      const setId = transaction.addSet(set);
+      transaction.addElements(
         { ...set, id: setId },
         step.entries.map(([key, verdict]) => ({ key, verdict })),
       );
