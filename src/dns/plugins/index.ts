@@ -4,11 +4,14 @@
  */
 import type { Plugin } from "../server/plugin.ts";
 import { bind } from "./bind/bind.ts";
+import { cache } from "./cache/cache.ts";
 import { debug } from "./debug/debug.ts";
 import { errors } from "./errors/errors.ts";
+import { forward, proxy } from "./forward/forward.ts";
 import { health } from "./health/health.ts";
 import { kubernetes } from "./kubernetes/kubernetes.ts";
 import { loadbalance } from "./loadbalance/loadbalance.ts";
+import { log } from "./log/log.ts";
 import { loop } from "./loop/loop.ts";
 import { prometheus } from "./prometheus/prometheus.ts";
 import { ready } from "./ready/ready.ts";
@@ -29,8 +32,12 @@ export const plugins: readonly Plugin[] = [
   health,
   prometheus,
   errors,
+  log,
   loadbalance,
+  cache,
   kubernetes,
   loop,
+  forward,
+  proxy,
   whoami,
 ];

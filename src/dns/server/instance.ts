@@ -81,6 +81,11 @@ export class Instance {
     );
   }
 
+  /** Milliseconds that it wants to go on after it was told to stop. */
+  get lameduck(): number {
+    return Math.max(0, ...this.#sites.map(({ settings }) => settings.lameduck));
+  }
+
   /** Starts what the plugins have to start. If one fails, all are stopped and its error is thrown. */
   async start(): Promise<void> {
     try {

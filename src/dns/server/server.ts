@@ -52,10 +52,19 @@ export class DnsServer {
     });
   }
 
-  /** Stops serving, after the queries that are under way. */
-  stop(): Promise<void> {
+  /**
+   * Stops serving, after the queries that are under way.
+   *
+   * @param gently goes on first for the time that plugin health asks for, so that clients can look elsewhere.
+   */
+  stop(gently = false): Promise<void> {
     return this.#exclusive(async () => {
       this.#stopped = true;
+      const lameduck = gently ? (this.#instance?.lameduck ?? 0) : 0;
+      if (lameduck > 0) {
+        this.#options.env.log.info(`Going on for ${lameduck / 1000}s before the end`);
+        await this.#options.env.clock.sleep(lameduck, new AbortController().signal);
+      }
       await this.#pool.close();
       this.#instance?.stop();
       this.#instance = undefined;

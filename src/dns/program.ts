@@ -1,0 +1,150 @@
+/** A DNS server as a program: a Corefile from disk, the machine's clock, the cluster's API. */
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { FileCredentials } from "../kube/auth/files.ts";
+import { KubeClient } from "../kube/client.ts";
+import { ClusterSource } from "../kube/cluster.ts";
+import { type ClusterAccess, inCluster, loadKubeconfig } from "../kube/kubeconfig.ts";
+import { ManifestSource } from "../kube/manifests.ts";
+import type { Source } from "../kube/source.ts";
+import { systemClock } from "../telemetry/clock.ts";
+import type { Logger } from "../telemetry/log.ts";
+import type { Counter, Family } from "../telemetry/metrics.ts";
+import { Registry } from "../telemetry/metrics.ts";
+import { registerProcessMetrics } from "../telemetry/processmetrics.ts";
+import { plugins } from "./plugins/index.ts";
+import { requestMetricsOf } from "./plugins/prometheus/prometheus.ts";
+import { HttpPool } from "./server/http.ts";
+import type { CorefileText } from "./server/instance.ts";
+import { makeLog } from "./server/log.ts";
+import { Metrics, timeBuckets } from "./server/metrics.ts";
+import { DnsServer } from "./server/server.ts";
+import type { Connection, Environment } from "./server/site.ts";
+
+/** What the program is started with. */
+export interface DnsProgramOptions {
+  /** The path of the Corefile; where there is none and none was asked for, {@link defaultCorefile} serves. */
+  readonly corefile: string;
+  /** False: the Corefile was named by the user, and must exist. */
+  readonly optional: boolean;
+  /** The port of plain DNS where a key names none. */
+  readonly dnsPort: number;
+  /** A directory of manifests to take objects from instead of a cluster. */
+  readonly manifests?: string;
+  readonly version: string;
+  /** Gets each log line, newline included. */
+  readonly write: (line: string) => void;
+  /** For those parts that are not plugins: the client of the API and the pages over HTTP. */
+  readonly log: Logger;
+  /** Ends the program because of something that must not go on. */
+  readonly fatal: (message: string) => void;
+}
+
+/** What serves if there is no Corefile. */
+export const defaultCorefile = ". {\n  whoami\n  log\n}\n";
+
+/** Makes the server. It opens nothing before it is started. */
+export function makeDnsServer(options: DnsProgramOptions): DnsServer {
+  const registry = new Registry();
+  registerProcessMetrics(registry);
+  const metrics = new Metrics(registry);
+  metrics
+    .gauges("coredns_build_info", "1, with the version of this program.", "version", "revision", "goversion")
+    .labels(options.version, "", "")
+    .set(1);
+  const log = makeLog(options.write);
+  const env: Environment = {
+    clock: systemClock,
+    log,
+    metrics,
+    http: new HttpPool(systemClock, options.log),
+    random: Math.random,
+    connect: connector(options, metrics),
+    reload: () => server.reload(),
+    fatal: options.fatal,
+  };
+  const server: DnsServer = new DnsServer({
+    plugins,
+    env,
+    requestMetrics: requestMetricsOf(metrics),
+    dnsPort: options.dnsPort,
+    read: () => readCorefile(options),
+    host: {
+      readFile: (path) => readFileSync(path, "utf8"),
+      // A pattern that ends in a star leaves hidden files out, as the links of a mounted ConfigMap are.
+      glob: (pattern) => globSync(pattern).sort(),
+      env: process.env,
+      warn: (message) => log.warn(message),
+    },
+  });
+  return server;
+}
+
+function readCorefile({ corefile, optional }: DnsProgramOptions): CorefileText {
+  try {
+    return { path: corefile, text: readFileSync(corefile, "utf8") };
+  } catch (error) {
+    const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (missing && optional) return { path: corefile, text: defaultCorefile };
+    throw error;
+  }
+}
+
+/** Opens sources: of manifests, or of the cluster that a Corefile names or that this runs in. */
+function connector({ manifests, log, version }: DnsProgramOptions, metrics: Metrics): Environment["connect"] {
+  if (manifests !== undefined) {
+    const source = new ManifestSource(manifests, { log, clock: systemClock });
+    return async () => source;
+  }
+  const requests: Family<Counter> = metrics.counters(
+    "coredns_kubernetes_rest_client_requests_total",
+    "Requests to the API server by status, method and host.",
+    "code",
+    "method",
+    "host",
+  );
+  const durations = metrics.histograms(
+    "coredns_kubernetes_rest_client_request_duration_seconds",
+    "Seconds that requests to the API server took.",
+    timeBuckets,
+    "verb",
+    "host",
+  );
+  return async (connection): Promise<Source> => {
+    const access = accessOf(connection);
+    const { host } = access.server;
+    const client = new KubeClient(access, {
+      userAgent: `portolan-dns/${version}`,
+      onResponse: ({ code, method, seconds }) => {
+        requests.labels(String(code), method, host).add(1);
+        durations.labels(method, host).observe(seconds);
+      },
+    });
+    return new ClusterSource(client, { log });
+  };
+}
+
+function accessOf({ endpoint, tls, kubeconfig }: Connection): ClusterAccess {
+  if (kubeconfig !== undefined) {
+    return loadKubeconfig([kubeconfig.file], {
+      ...(kubeconfig.context !== undefined && { context: kubeconfig.context }),
+      ...(endpoint !== undefined && { server: endpoint }),
+    });
+  }
+  if (endpoint === undefined) return inCluster();
+  return {
+    server: new URL(endpoint.includes("://") ? endpoint : `http://${endpoint}`),
+    ...(tls !== undefined && { ca: readFileSync(tls.ca, "utf8") }),
+    insecure: false,
+    credentials: new FileCredentials(
+      tls === undefined ? {} : { certificate: { certFile: tls.cert, keyFile: tls.key } },
+    ),
+    namespace: "default",
+    origin: "endpoint of the Corefile",
+  };
+}
+
+/** Where the Corefile is if nobody says. */
+export function defaultCorefilePath(): string {
+  return join(process.cwd(), "Corefile");
+}
