@@ -133,7 +133,7 @@ export function loadKubeconfig(files: readonly string[], overrides: KubeconfigOv
     ...(proxy && { proxy }),
     credentials: user ? readUser(user, cluster) : fixedCredentials(),
     namespace: context?.text("namespace") ?? "default",
-    origin: `${contextName === undefined ? "" : `context ${contextName} of `}${files.join(", ")}`,
+    origin: contextName === undefined ? (overrides.server ?? "") : `context ${contextName} of ${files.join(", ")}`,
   };
 }
 

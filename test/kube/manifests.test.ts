@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -99,6 +108,15 @@ test("a save in several steps is one change", async (t) => {
   await settle();
   assert.deepEqual(follower.events, ["+a=1", "~a=2"]);
   assert.equal(lines.filter((text) => text.startsWith("E")).length, 0, lines.join("\n"));
+});
+
+test("a file that is too large, or a folder with a manifest's name, is not read", async (t) => {
+  const { folder, follower, lines } = start(t, { "a.yaml": thing("a"), "large.json": "" });
+  truncateSync(join(folder, "large.json"), 5 * 2 ** 30);
+  mkdirSync(join(folder, "folder.yaml"));
+  await until(() => follower.synced === 1, "synced");
+  assert.equal(follower.state, "a=1");
+  assert.match(lines.join("\n"), /Refused a manifest.*large\.json: 5368709120 bytes are more than/);
 });
 
 test("a file that stays empty has no objects", async (t) => {

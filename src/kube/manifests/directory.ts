@@ -15,6 +15,8 @@ export interface FileContent {
 
 /** Files read of one directory. */
 const maximumFiles = 10_000;
+/** Bytes of one file. */
+const maximumFile = 64 << 20;
 /** Milliseconds after a change before the directory is read: a save is often several steps. */
 const quietTime = 20;
 
@@ -31,13 +33,17 @@ export async function listManifests(directory: string): Promise<readonly string[
  * Reads a file, unless it is as it was at `stamp`.
  *
  * @returns undefined if it has not changed, or is no file; "unsteady" if it was written meanwhile.
+ * @throws {Error} if it is too large, or cannot be read.
  */
 export async function readChanged(path: string, stamp?: string): Promise<FileContent | "unsteady" | undefined> {
-  const before = await stampOf(path);
-  if (before === undefined || before === stamp) return undefined;
+  const before = await lookAt(path);
+  if (before === undefined || before.stamp === stamp) return undefined;
+  if (before.size > maximumFile) {
+    throw new Error(`${path}: ${before.size} bytes are more than the ${maximumFile} allowed`);
+  }
   const content = await readFile(path);
-  if ((await stampOf(path)) !== before) return "unsteady";
-  return { path, format: formatOf(path) ?? "yaml", content, stamp: before };
+  if ((await lookAt(path))?.stamp !== before.stamp) return "unsteady";
+  return { path, format: formatOf(path) ?? "yaml", content, stamp: before.stamp };
 }
 
 /** Tells when something in a directory may have changed. */
@@ -80,9 +86,10 @@ export class DirectoryChanges {
   }
 }
 
-async function stampOf(path: string): Promise<string | undefined> {
-  const { dev, ino, size, mtimeNs, ctimeNs, ...rest } = await stat(path, { bigint: true });
-  return (Number(rest.mode) & 0o170000) === 0o100000 ? `${dev}/${ino}/${size}/${mtimeNs}/${ctimeNs}` : undefined;
+async function lookAt(path: string): Promise<{ readonly stamp: string; readonly size: bigint } | undefined> {
+  const stats = await stat(path, { bigint: true });
+  const { dev, ino, size, mtimeNs, ctimeNs } = stats;
+  return stats.isFile() ? { stamp: `${dev}/${ino}/${size}/${mtimeNs}/${ctimeNs}`, size } : undefined;
 }
 
 function formatOf(name: string): "yaml" | "json" | undefined {
