@@ -98,6 +98,8 @@ describe("a rule set that nft wrote", () => {
         .map(({ table, name, handle, timeout, size }) => ({ table, name, handle, timeout, size }))
         .sort(byHandle),
     );
+    const quota = listObjects(socket).find((object) => object.name === "monthly");
+    assert.deepEqual(quota?.state, { kind: "quota", bytes: 25 << 20, inverted: true });
     const objects = listObjects(socket).map(({ type, name }) => `${type} ${name}`);
     for (const name of ["counter hits", "quota monthly", "limit lim", "ct helper ftp-std", "synproxy sp"]) {
       assert.ok(objects.includes(name), `${name} is missing in ${objects}`);

@@ -290,18 +290,19 @@ export function decodeObject(message: MessageReader): NftObject | undefined {
   let table = "";
   let name = "";
   let type: ObjectType | undefined;
-  let data = new Uint8Array();
+  let data: Uint8Array = noKey;
   const draft: Draft<NftObject> = {};
   for (const a = message.attributes(headerLength); a.next(); ) {
     if (a.type === 1) table = a.string();
     else if (a.type === 2) name = a.string();
     else if (a.type === 3) type = objectTypeName(a.u32BE());
-    else if (a.type === 4) data = Uint8Array.from(a.bytes());
+    else if (a.type === 4) data = a.bytes();
     else if (a.type === 5) draft.use = a.u32BE();
     else if (a.type === 6) draft.handle = a.u64BE();
     else if (a.type === 8) setComment(draft, a, userdataType.objectComment);
   }
-  return family === undefined || type === undefined ? undefined : { family, table, name, type, data, ...draft };
+  if (family === undefined || type === undefined) return undefined;
+  return { family, table, name, type, state: expressionCodec.decodeData(type, data), ...draft };
 }
 
 /** The generation of the rule set. */

@@ -170,7 +170,7 @@ export function encodeObject(writer: NetlinkWriter, object: NftObject): void {
   writer.attributeString(2, object.name);
   writer.attributeU32BE(3, objectTypes[object.type]);
   const data = writer.beginNested(4);
-  writer.bytes(object.data);
+  writer.bytes(expressionCodec.encodeData(object.state));
   writer.endNested(data);
   writeComment(writer, 8, userdataType.objectComment, object.comment);
 }

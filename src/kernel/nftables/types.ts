@@ -206,8 +206,11 @@ export type ObjectType =
 export interface NftObject extends TableRef {
   readonly name: string;
   readonly type: ObjectType;
-  /** Its state in the layout of its type, as attributes: the counters' and limits' is that of the like-named expression. */
-  readonly data: Uint8Array;
+  /**
+   * What it does and its state: an expression of the like-named kind for counter, quota, limit, connlimit and synproxy;
+   * `unknown` with the object's attributes for the others.
+   */
+  readonly state: Expression;
   readonly comment?: string;
   /** Given by the kernel. */
   readonly handle?: number;

@@ -1,6 +1,6 @@
 /** Writes and reads expressions by the tables that describe them. */
 import { AttributeReader } from "../../netlink/reader.ts";
-import type { NetlinkWriter } from "../../netlink/writer.ts";
+import { NetlinkWriter } from "../../netlink/writer.ts";
 import type { Expression } from "./expression.ts";
 import type { Field, FieldsOf, OptionalField } from "./fields.ts";
 
@@ -97,6 +97,29 @@ export class ExpressionCodec {
     }
   }
 
+  /**
+   * The attributes of an expression alone, as the data of a named object of its kind.
+   *
+   * @throws {RangeError} if a field has a value that its type does not allow.
+   */
+  encodeData(expression: Expression): Uint8Array {
+    if (expression.kind === "unknown") return expression.data;
+    const compiled = this.#byKind.get(expression.kind);
+    if (compiled === undefined) throw new RangeError(`unknown kind of expression ${JSON.stringify(expression)}`);
+    const writer = new NetlinkWriter(64);
+    this.#encodeFields(writer, compiled, expression as unknown as Readonly<Record<string, unknown>>);
+    return writer.toBytes();
+  }
+
+  /** Reads attributes without the expression around them: an `unknown` one if there is anything not known. */
+  decodeData(name: string, data: Uint8Array): Expression {
+    for (const compiled of this.#byName.get(name) ?? []) {
+      const expression = decodeFields(compiled, new AttributeReader(data));
+      if (expression !== undefined) return expression;
+    }
+    return { kind: "unknown", name, data: data.slice() };
+  }
+
   /** Reads a list of expressions. */
   decodeList(list: AttributeReader): Expression[] {
     const expressions: Expression[] = [];
@@ -112,11 +135,7 @@ export class ExpressionCodec {
       if (attributes.type === expressionName) name = attributes.string();
       else if (attributes.type === expressionData) data = attributes.bytes();
     }
-    for (const compiled of this.#byName.get(name) ?? []) {
-      const expression = decodeFields(compiled, new AttributeReader(data));
-      if (expression !== undefined) return expression;
-    }
-    return { kind: "unknown", name, data: data.slice() };
+    return this.decodeData(name, data);
   }
 }
 
