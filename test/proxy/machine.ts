@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const program = new URL("../../portolan", import.meta.url).pathname;
+const apiServer = new URL("apiserver.ts", import.meta.url).pathname;
 let count = 0;
 
 /** How a program ended. */
@@ -92,6 +93,17 @@ export class Machine {
     return agent;
   }
 
+  /** Starts an API server on the node, or starts it again with the objects it had. */
+  async startApi(): Promise<ClusterApi> {
+    const directory = join(this.directory, "api");
+    const args = ["--disable-warning=ExperimentalWarning", apiServer, directory];
+    const child = this.#spawn(this.node, process.execPath, args);
+    const token = await new Promise<string>((resolve) =>
+      child.stdout?.once("data", (data) => resolve(String(data).trim())),
+    );
+    return new ClusterApi(this, child, token, join(directory, "kubeconfig"));
+  }
+
   /** What a request from the node to this URL gets: a pod's address, or how curl failed. */
   async get(url: string): Promise<string> {
     try {
@@ -159,6 +171,37 @@ export class Machine {
       }
     }
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** An API server that runs on a machine, and how kubectl would change its objects. */
+export class ClusterApi {
+  readonly kubeconfig: string;
+  readonly #machine: Machine;
+  readonly #child: ChildProcess;
+  readonly #token: string;
+
+  constructor(machine: Machine, child: ChildProcess, token: string, kubeconfig: string) {
+    this.#machine = machine;
+    this.#child = child;
+    this.#token = token;
+    this.kubeconfig = kubeconfig;
+  }
+
+  /** One request; what the server answers. */
+  request(method: string, path: string, body?: unknown): Record<string, unknown> {
+    const json = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const headers = ["-H", `Authorization: Bearer ${this.#token}`, "-H", `Content-Type: ${json}`];
+    const data = body === undefined ? [] : ["-d", JSON.stringify(body)];
+    const url = `https://127.0.0.1:6443${path}`;
+    const text = this.#machine.exec("curl", "-sSk", "--fail-with-body", "-X", method, ...headers, ...data, url);
+    return JSON.parse(text) as Record<string, unknown>;
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once("close", resolve));
+    this.#child.kill("SIGTERM");
+    await ended;
   }
 }
 
