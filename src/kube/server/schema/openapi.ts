@@ -19,6 +19,7 @@ export function definitionsOf(kinds: readonly Kind[], dialect: Dialect): Readonl
       for (const field of Object.values(schema.fields)) visit(field.schema);
     }
   };
+  for (const [name, definition] of Object.entries(primitives(dialect))) definitions[name] = definition;
   for (const kind of kinds) {
     visit(kind.schema);
     const { group, version } = kind;
@@ -42,6 +43,19 @@ export function definitionsOf(kinds: readonly Kind[], dialect: Dialect): Readonl
     };
   }
   return definitions;
+}
+
+const intOrStringName = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+const quantityName = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+
+/** Scalars that have definitions of their own, by which clients know them. */
+function primitives(dialect: Dialect): Readonly<Record<string, JsonObject>> {
+  const either = (other: string, extra: JsonObject): JsonObject =>
+    dialect === "v2" ? { type: "string", ...extra } : { oneOf: [{ type: other }, { type: "string" }], ...extra };
+  return {
+    [intOrStringName]: { description: "A number or a text.", ...either("integer", { format: "int-or-string" }) },
+    [quantityName]: { description: "An amount such as 500m or 1Gi.", ...either("number", {}) },
+  };
 }
 
 function definitionOf(schema: Struct, dialect: Dialect): JsonObject {
@@ -102,11 +116,9 @@ function shapeOf(schema: Schema, dialect: Dialect): JsonObject {
     case "boolean":
       return { type: schema.type };
     case "intOrString":
-      return dialect === "v2"
-        ? { type: "string", format: "int-or-string" }
-        : { oneOf: [{ type: "integer" }, { type: "string" }], format: "int-or-string" };
+      return { $ref: prefixes[dialect] + intOrStringName };
     case "quantity":
-      return dialect === "v2" ? { type: "string" } : { oneOf: [{ type: "string" }, { type: "number" }] };
+      return { $ref: prefixes[dialect] + quantityName };
     case "time":
     case "microTime":
       return { type: "string", format: "date-time" };

@@ -1,0 +1,138 @@
+/** What controllers decide, as data, and the one place where it is done. */
+import { type Api, internal, isCode } from "../server/api.ts";
+import { type ApiObject, type JsonObject, listAt, objectAt, textAt } from "../server/json.ts";
+import { kindOf } from "../server/kinds/index.ts";
+import type { Kind } from "../server/kinds/kind.ts";
+import type { Propagation } from "../server/lifecycle.ts";
+
+/** A write that a controller wants. `object` of an update is the whole object as it shall be. */
+export type Action =
+  | { readonly type: "create"; readonly resource: string; readonly namespace: string; readonly object: JsonObject }
+  | { readonly type: "update" | "status"; readonly resource: string; readonly object: ApiObject }
+  | {
+      readonly type: "delete";
+      readonly resource: string;
+      readonly object: ApiObject;
+      readonly propagation?: Propagation;
+    }
+  | {
+      readonly type: "event";
+      readonly about: ApiObject;
+      readonly reason: string;
+      readonly message: string;
+      readonly warning?: boolean;
+    };
+
+/**
+ * Does the writes in order. What is to be deleted may already be gone.
+ *
+ * @param component names the controller in events.
+ */
+export function perform(api: Api, actions: readonly Action[], component: string): void {
+  for (const action of actions) {
+    switch (action.type) {
+      case "create":
+        api.create(needKind(action.resource), action.namespace, action.object, internal);
+        break;
+      case "update":
+      case "status": {
+        const { namespace = "", name } = action.object.metadata;
+        const part = action.type === "status" ? "status" : "";
+        api.update(needKind(action.resource), namespace, name, action.object, part, internal);
+        break;
+      }
+      case "delete": {
+        const { namespace = "", name, uid } = action.object.metadata;
+        const propagation = action.propagation ?? "Background";
+        try {
+          api.delete(needKind(action.resource), namespace, name, { dryRun: false, propagation, uid });
+        } catch (error) {
+          if (!isCode(error, 404)) throw error;
+        }
+        break;
+      }
+      case "event":
+        recordEvent(api, action, component);
+        break;
+    }
+  }
+}
+
+/** The kind of a resource that is known to exist. */
+export function needKind(resource: string): Kind {
+  const kind = kindOf(resource);
+  if (kind === undefined) throw new Error(`there is no kind for ${resource}`);
+  return kind;
+}
+
+function recordEvent(
+  api: Api,
+  { about, reason, message, warning = false }: Extract<Action, { type: "event" }>,
+  component: string,
+): void {
+  const kind = needKind("events");
+  const { namespace = "default", name, uid, resourceVersion } = about.metadata;
+  const now = new Date(api.now());
+  const seconds = `${now.toISOString().slice(0, 19)}Z`;
+  // The same thing again is counted, not told again.
+  const same = api
+    .list("events", namespace)
+    .find(
+      (event) =>
+        textAt(event, "involvedObject", "uid") === uid &&
+        textAt(event, "reason") === reason &&
+        textAt(event, "message") === message,
+    );
+  try {
+    if (same !== undefined) {
+      const count = Number(same.count ?? 1) + 1;
+      api.update(kind, namespace, same.metadata.name, { ...same, count, lastTimestamp: seconds }, "", internal);
+      return;
+    }
+    api.create(
+      kind,
+      namespace,
+      {
+        metadata: { generateName: `${name}.` },
+        involvedObject: {
+          apiVersion: about.apiVersion,
+          kind: about.kind,
+          name,
+          uid,
+          resourceVersion,
+          ...(about.metadata.namespace === undefined ? {} : { namespace }),
+        },
+        reason,
+        message,
+        type: warning ? "Warning" : "Normal",
+        source: { component },
+        reportingComponent: component,
+        firstTimestamp: seconds,
+        lastTimestamp: seconds,
+        count: 1,
+      },
+      internal,
+    );
+  } catch (error) {
+    // An event about something in a namespace that is ending has nowhere to go.
+    if (!isCode(error, 403) && !isCode(error, 404)) throw error;
+  }
+}
+
+/** The reference by which `owner` controls an object. */
+export function controlledBy(owner: ApiObject): JsonObject {
+  const { name, uid } = owner.metadata;
+  return { apiVersion: owner.apiVersion, kind: owner.kind, name, uid, controller: true, blockOwnerDeletion: true };
+}
+
+/** The reference to the controller of an object, or undefined. */
+export function controllerOf(object: JsonObject): JsonObject | undefined {
+  return listAt(object, "metadata", "ownerReferences").find(
+    (owner): owner is JsonObject => objectAt({ owner }, "owner").controller === true,
+  );
+}
+
+/** True if `owner` controls the object. */
+export function isControlledBy(object: JsonObject, owner: ApiObject): boolean {
+  return controllerOf(object)?.uid === owner.metadata.uid;
+}

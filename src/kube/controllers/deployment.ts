@@ -1,0 +1,413 @@
+/** Deployments: pods of the current template take the place of those of older ones, step by step. */
+import type { Api } from "../server/api.ts";
+import {
+  type ApiObject,
+  type JsonObject,
+  listAt,
+  numberAt,
+  objectAt,
+  sameJson,
+  textAt,
+  without,
+} from "../server/json.ts";
+import { amountOf } from "../server/kinds/workloads.ts";
+import { timestamp } from "../server/lifecycle.ts";
+import { type Action, controlledBy, controllerOf, isControlledBy, perform } from "./action.ts";
+import { type Controller, keyOfObject, splitKey } from "./loop.ts";
+import { conditionOf, isTerminating, templateHash } from "./pods.ts";
+import { type Decision, withoutZeros } from "./replicaset.ts";
+
+const revisionKey = "deployment.kubernetes.io/revision";
+const historyKey = "deployment.kubernetes.io/revision-history";
+const hashLabel = "pod-template-hash";
+const resource = "replicasets.apps";
+
+const replicasOf = (object: ApiObject) => numberAt(object, ["spec", "replicas"]);
+const availableOf = (set: ApiObject) => numberAt(set, ["status", "availableReplicas"]);
+const sum = (sets: readonly ApiObject[], of: (set: ApiObject) => number) => sets.reduce((all, set) => all + of(set), 0);
+const revisionOf = (object: JsonObject) => Number(textAt(object, "metadata", "annotations", revisionKey) || 0);
+
+/** What to do about a Deployment. `sets` are the ReplicaSets that it controls, `pods` how many pods of old ones there are, ending ones included. */
+export function decideDeployment(
+  deployment: ApiObject,
+  sets: readonly ApiObject[],
+  oldPods: number,
+  now: number,
+): Decision {
+  if (deployment.metadata.deletionTimestamp !== undefined)
+    return { actions: [statusOf(deployment, sets, undefined, now)] };
+  const current = sets.find((set) => sameJson(templateOf(set), templateOf(deployment)));
+  const old = sets.filter((set) => set !== current);
+  const paused = objectAt(deployment, "spec").paused === true;
+  const actions: Action[] = [];
+  if (paused) actions.push(...scaleTogether(deployment, sets));
+  else if (current === undefined) {
+    actions.push(...prepareFirst(deployment, old, oldPods));
+  } else {
+    actions.push(...renumber(deployment, current, old));
+    actions.push(
+      ...(isRecreate(deployment) ? recreate(deployment, current, old, oldPods) : roll(deployment, current, old)),
+    );
+    actions.push(...forget(deployment, old));
+  }
+  // Several changes of one set become one write.
+  const merged = mergeUpdates(actions);
+  const status = statusOf(deployment, sets, current, now);
+  const deadline = numberAt(deployment, ["spec", "progressDeadlineSeconds"], 600) * 1000;
+  return {
+    actions: [...merged, status],
+    ...(isComplete(deployment, sets, current) || paused ? {} : { again: deadline + 1000 }),
+  };
+}
+
+function isRecreate(deployment: ApiObject): boolean {
+  return textAt(deployment, "spec", "strategy", "type") === "Recreate";
+}
+
+/** The template without the label that tells ReplicaSets apart. */
+function templateOf(object: ApiObject): JsonObject {
+  const template = objectAt(object, "spec", "template");
+  const metadata = objectAt(template, "metadata");
+  const rest = without(objectAt(metadata, "labels"), hashLabel);
+  return { ...template, metadata: { ...without(metadata, "creationTimestamp"), labels: rest } };
+}
+
+/** Annotations that a ReplicaSet has from its Deployment. */
+function annotationsOf(deployment: ApiObject, revision: number, before: JsonObject): JsonObject {
+  const own = without(
+    objectAt(deployment, "metadata", "annotations"),
+    "kubectl.kubernetes.io/last-applied-configuration",
+    revisionKey,
+  );
+  return { ...before, ...own, [revisionKey]: String(revision) };
+}
+
+/** Limits of a rolling update: pods that may be too many, and too few. */
+export function rollingLimits(deployment: ApiObject): { readonly surge: number; readonly unavailable: number } {
+  const replicas = replicasOf(deployment);
+  const rolling = objectAt(deployment, "spec", "strategy", "rollingUpdate");
+  const surge = amountOf(rolling.maxSurge, replicas, true) ?? 1;
+  const unavailable = Math.min(replicas, amountOf(rolling.maxUnavailable, replicas, false) ?? 0);
+  return { surge, unavailable: surge === 0 && unavailable === 0 ? 1 : unavailable };
+}
+
+/** Makes the ReplicaSet of the current template; a Recreate waits until the old pods are gone. */
+function prepareFirst(deployment: ApiObject, old: readonly ApiObject[], oldPods: number): readonly Action[] {
+  const recreating = isRecreate(deployment);
+  const downs = recreating ? old.filter((set) => replicasOf(set) > 0).map((set) => scaled(deployment, set, 0)) : [];
+  if (recreating && (oldPods > 0 || sum(old, replicasOf) > 0)) return downs.flat();
+  const template = objectAt(deployment, "spec", "template");
+  const hash = templateHash(templateOf(deployment));
+  const label = { [hashLabel]: hash };
+  const metadata = objectAt(template, "metadata");
+  const labels = { ...objectAt(metadata, "labels"), ...label };
+  const selector = objectAt(deployment, "spec", "selector");
+  const { surge } = rollingLimits(deployment);
+  const wanted = replicasOf(deployment);
+  const room = Math.max(0, wanted + surge - sum(old, replicasOf));
+  const replicas = recreating || old.length === 0 ? wanted : Math.min(wanted, room);
+  const revision = Math.max(0, ...old.map(revisionOf)) + 1;
+  const name = `${deployment.metadata.name}-${hash}`;
+  const minReadySeconds = numberAt(deployment, ["spec", "minReadySeconds"]);
+  const object: JsonObject = {
+    metadata: {
+      name,
+      labels,
+      annotations: annotationsOf(deployment, revision, {}),
+      ownerReferences: [controlledBy(deployment)],
+    },
+    spec: {
+      replicas,
+      ...(minReadySeconds > 0 ? { minReadySeconds } : {}),
+      selector: { ...selector, matchLabels: { ...objectAt(selector, "matchLabels"), ...label } },
+      template: { ...template, metadata: { ...metadata, labels } },
+    },
+  };
+  const message = `Scaled up replica set ${name} from 0 to ${replicas}`;
+  return [
+    { type: "create", resource, namespace: deployment.metadata.namespace ?? "", object },
+    ...withRevision(deployment, revision),
+    ...(replicas > 0 ? [{ type: "event", about: deployment, reason: "ScalingReplicaSet", message } as const] : []),
+  ];
+}
+
+function withRevision(deployment: ApiObject, revision: number): readonly Action[] {
+  if (revisionOf(deployment) === revision) return [];
+  const annotations = { ...objectAt(deployment, "metadata", "annotations"), [revisionKey]: String(revision) };
+  return [
+    {
+      type: "update",
+      resource: "deployments.apps",
+      object: { ...deployment, metadata: { ...deployment.metadata, annotations } },
+    },
+  ];
+}
+
+/** The current set has the highest revision, also when it is an old one to which the Deployment went back. */
+function renumber(deployment: ApiObject, current: ApiObject, old: readonly ApiObject[]): readonly Action[] {
+  const highest = Math.max(0, ...old.map(revisionOf));
+  const before = revisionOf(current);
+  const revision = before > highest ? before : highest + 1;
+  const present = objectAt(current, "metadata", "annotations");
+  const history = [textAt(present, historyKey), String(before)].filter((part) => part !== "").join(",");
+  const annotations = annotationsOf(
+    deployment,
+    revision,
+    revision === before || before === 0 ? present : { ...present, [historyKey]: history },
+  );
+  const same = sameJson(annotations, present);
+  const actions: Action[] = same
+    ? []
+    : [{ type: "update", resource, object: { ...current, metadata: { ...current.metadata, annotations } } }];
+  return [...actions, ...withRevision(deployment, revision)];
+}
+
+/** A set with another number of replicas, and the event that tells it. */
+function scaled(deployment: ApiObject, set: ApiObject, replicas: number): readonly Action[] {
+  const before = replicasOf(set);
+  if (before === replicas) return [];
+  const object = { ...set, spec: { ...objectAt(set, "spec"), replicas } };
+  const direction = replicas > before ? "up" : "down";
+  const message = `Scaled ${direction} replica set ${set.metadata.name} from ${before} to ${replicas}`;
+  return [
+    { type: "update", resource, object },
+    { type: "event", about: deployment, reason: "ScalingReplicaSet", message },
+  ];
+}
+
+/** One step of a rolling update: as many new pods as the surge allows, as few old ones as availability allows. */
+function roll(deployment: ApiObject, current: ApiObject, old: readonly ApiObject[]): readonly Action[] {
+  const wanted = replicasOf(deployment);
+  const { surge, unavailable } = rollingLimits(deployment);
+  const total = sum([current, ...old], replicasOf);
+  const now = replicasOf(current);
+  const next = now > wanted ? wanted : now + Math.max(0, Math.min(wanted - now, wanted + surge - total));
+  const actions: Action[] = [...scaled(deployment, current, next)];
+  if (sum(old, replicasOf) === 0 || next > now) return actions;
+  const minimum = wanted - unavailable;
+  const unready = now - availableOf(current);
+  let spare = total - minimum - unready;
+  if (spare <= 0) return actions;
+  // Pods of old sets that are not available go first: nobody misses them.
+  const order = [...old].sort((a, b) => revisionOf(a) - revisionOf(b));
+  const left = new Map(order.map((set) => [set, replicasOf(set)]));
+  for (const set of order) {
+    const cut = Math.min(spare, Math.max(0, replicasOf(set) - availableOf(set)));
+    left.set(set, replicasOf(set) - cut);
+    spare -= cut;
+  }
+  let healthy = sum([current, ...old], availableOf) - minimum;
+  for (const set of order) {
+    const rest = left.get(set) ?? 0;
+    const cut = Math.min(Math.max(0, healthy), rest, Math.max(0, spare));
+    left.set(set, rest - cut);
+    healthy -= cut;
+    spare -= cut;
+  }
+  for (const [set, replicas] of left) actions.push(...scaled(deployment, set, replicas));
+  return actions;
+}
+
+function recreate(
+  deployment: ApiObject,
+  current: ApiObject,
+  old: readonly ApiObject[],
+  oldPods: number,
+): readonly Action[] {
+  const downs = old.flatMap((set) => scaled(deployment, set, 0));
+  return downs.length > 0 || oldPods > 0 ? downs : scaled(deployment, current, replicasOf(deployment));
+}
+
+/** While a Deployment is paused its sets still follow its number of replicas; the newest takes the difference. */
+function scaleTogether(deployment: ApiObject, sets: readonly ApiObject[]): readonly Action[] {
+  const newest = [...sets].sort((a, b) => revisionOf(b) - revisionOf(a))[0];
+  if (newest === undefined) return [];
+  const difference = replicasOf(deployment) - sum(sets, replicasOf);
+  return scaled(deployment, newest, Math.max(0, replicasOf(newest) + difference));
+}
+
+/** Empty old sets beyond the limit of the history go, oldest first. */
+function forget(deployment: ApiObject, old: readonly ApiObject[]): readonly Action[] {
+  const limit = numberAt(deployment, ["spec", "revisionHistoryLimit"], 10);
+  const empty = old.filter(
+    (set) => replicasOf(set) === 0 && numberAt(set, ["status", "replicas"]) === 0 && !isTerminating(set),
+  );
+  const excess = empty.sort((a, b) => revisionOf(a) - revisionOf(b)).slice(0, Math.max(0, empty.length - limit));
+  return excess.map((object) => ({ type: "delete", resource, object }));
+}
+
+function isComplete(deployment: ApiObject, sets: readonly ApiObject[], current: ApiObject | undefined): boolean {
+  if (current === undefined) return false;
+  const wanted = replicasOf(deployment);
+  const total = sum(sets, (set) => numberAt(set, ["status", "replicas"]));
+  return numberAt(current, ["status", "replicas"]) === wanted && availableOf(current) >= wanted && total === wanted;
+}
+
+function statusOf(
+  deployment: ApiObject,
+  sets: readonly ApiObject[],
+  current: ApiObject | undefined,
+  now: number,
+): Action {
+  const total = (member: string) => sum(sets, (set) => numberAt(set, ["status", member]));
+  const wanted = replicasOf(deployment);
+  const available = total("availableReplicas");
+  const before = objectAt(deployment, "status");
+  const counts: JsonObject = {
+    observedGeneration: numberAt(deployment, ["metadata", "generation"]),
+    replicas: total("replicas"),
+    updatedReplicas: current === undefined ? 0 : numberAt(current, ["status", "replicas"]),
+    readyReplicas: total("readyReplicas"),
+    availableReplicas: available,
+    unavailableReplicas: Math.max(0, sum(sets, replicasOf) - available),
+  };
+  const enough = available >= wanted - (isRecreate(deployment) ? 0 : rollingLimits(deployment).unavailable);
+  const availability = enough
+    ? { status: "True", reason: "MinimumReplicasAvailable", message: "Deployment has minimum availability." }
+    : {
+        status: "False",
+        reason: "MinimumReplicasUnavailable",
+        message: "Deployment does not have minimum availability.",
+      };
+  const conditions = [
+    condition(deployment, "Available", availability, false, now),
+    progress(deployment, sets, current, counts, now),
+  ];
+  const others = listAt(before, "conditions").filter(
+    (item) => !["Available", "Progressing"].includes(textAt(item, "type")),
+  );
+  const kept = { ...(before.collisionCount === undefined ? {} : { collisionCount: before.collisionCount }) };
+  const status = { ...withoutZeros(counts, []), ...kept, conditions: [...conditions, ...others] };
+  return { type: "status", resource: "deployments.apps", object: { ...deployment, status } };
+}
+
+function progress(
+  deployment: ApiObject,
+  sets: readonly ApiObject[],
+  current: ApiObject | undefined,
+  counts: JsonObject,
+  now: number,
+): JsonObject {
+  const name = current?.metadata.name ?? "";
+  const before = conditionOf(deployment, "Progressing");
+  if (isComplete(deployment, sets, current)) {
+    const message = `ReplicaSet "${name}" has successfully progressed.`;
+    return condition(
+      deployment,
+      "Progressing",
+      { status: "True", reason: "NewReplicaSetAvailable", message },
+      false,
+      now,
+    );
+  }
+  const status = objectAt(deployment, "status");
+  const moved =
+    numberAt(status, ["observedGeneration"]) !== counts.observedGeneration ||
+    ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"].some(
+      (member) => numberAt(status, [member]) !== counts[member],
+    );
+  const deadline = numberAt(deployment, ["spec", "progressDeadlineSeconds"], 600) * 1000;
+  const last = Date.parse(textAt(before, "lastUpdateTime"));
+  const late = !moved && before !== undefined && !Number.isNaN(last) && now - last > deadline;
+  if (late || (!moved && textAt(before, "reason") === "ProgressDeadlineExceeded")) {
+    const message = `ReplicaSet "${name}" has timed out progressing.`;
+    return condition(
+      deployment,
+      "Progressing",
+      { status: "False", reason: "ProgressDeadlineExceeded", message },
+      false,
+      now,
+    );
+  }
+  const message = current === undefined ? "Created new replica set" : `ReplicaSet "${name}" is progressing.`;
+  const reason = current === undefined ? "NewReplicaSetCreated" : "ReplicaSetUpdated";
+  return condition(deployment, "Progressing", { status: "True", reason, message }, moved, now);
+}
+
+/** A condition with its times: they change with its status, the time of the update also with its reason or when told so. */
+function condition(
+  deployment: ApiObject,
+  type: string,
+  content: JsonObject,
+  touched: boolean,
+  now: number,
+): JsonObject {
+  const before = conditionOf(deployment, type);
+  const time = timestamp(now);
+  const sameStatus = before !== undefined && before.status === content.status;
+  const same = sameStatus && before.reason === content.reason && before.message === content.message;
+  return {
+    type,
+    ...content,
+    lastUpdateTime: same && !touched ? (before.lastUpdateTime ?? time) : time,
+    lastTransitionTime: sameStatus ? (before.lastTransitionTime ?? time) : time,
+  };
+}
+
+/** Two updates of one object in a row become one: the second has what the first changed. */
+function mergeUpdates(actions: readonly Action[]): readonly Action[] {
+  const merged: Action[] = [];
+  for (const action of actions) {
+    const i = merged.findIndex(
+      (other) =>
+        action.type === "update" &&
+        other.type === "update" &&
+        other.resource === action.resource &&
+        other.object.metadata.uid === action.object.metadata.uid,
+    );
+    const earlier = merged[i];
+    if (earlier?.type !== "update" || action.type !== "update") merged.push(action);
+    else merged[i] = { ...action, object: { ...action.object, metadata: earlier.object.metadata } };
+  }
+  return merged;
+}
+
+/** The controller of Deployments. */
+export function deploymentController(api: Api): Controller {
+  const component = "deployment-controller";
+  return {
+    name: component,
+    watches: ["deployments.apps", "replicasets.apps", "pods"],
+    keysOf(kind, { type, object, previous }) {
+      if (kind === "deployments.apps") return [keyOfObject(object)];
+      if (kind === "pods") {
+        // Only the end of a pod matters here: a Recreate waits for it.
+        const set = type === "DELETED" ? controllerOf(object) : undefined;
+        const owner =
+          set === undefined
+            ? undefined
+            : api.store.get({ resource, namespace: object.metadata.namespace ?? "", name: String(set.name) });
+        return owner === undefined ? [] : ownerKeys(owner);
+      }
+      return [object, previous].flatMap((set) => (set === undefined ? [] : ownerKeys(set)));
+    },
+    reconcile(key) {
+      const [namespace, name] = splitKey(key);
+      const deployment = api.store.get({ resource: "deployments.apps", namespace, name });
+      if (deployment === undefined) return undefined;
+      const sets = api.list(resource, namespace).filter((set) => isControlledBy(set, deployment));
+      const wanted = templateOf(deployment);
+      const old = isRecreate(deployment) ? sets.filter((set) => !sameJson(templateOf(set), wanted)) : [];
+      const oldPods =
+        old.length === 0
+          ? 0
+          : api.list("pods", namespace).filter((pod) => old.some((set) => isControlledBy(pod, set))).length;
+      const decision = decideDeployment(deployment, sets, oldPods, api.now());
+      // An update of the Deployment itself brings it here again: its status is written then, on top of that.
+      const updated = decision.actions.some(
+        (action) => action.type === "update" && action.resource === "deployments.apps",
+      );
+      perform(
+        api,
+        updated ? decision.actions.filter((action) => action.type !== "status") : decision.actions,
+        component,
+      );
+      return decision.again;
+    },
+  };
+}
+
+function ownerKeys(object: ApiObject): readonly string[] {
+  const owner = controllerOf(object);
+  return owner?.kind === "Deployment" ? [`${object.metadata.namespace ?? ""}/${String(owner.name)}`] : [];
+}

@@ -1,0 +1,37 @@
+/** All controllers of a cluster on one machine. What a kubelet does (phases, addresses, readiness) is not among them. */
+import type { Prefix } from "../../net/prefix.ts";
+import type { Api } from "../server/api.ts";
+import { daemonSetController } from "./daemonset.ts";
+import { deploymentController } from "./deployment.ts";
+import { endpointsController } from "./endpoints.ts";
+import { eventController } from "./events.ts";
+import { garbageCollector } from "./garbage.ts";
+import { runControllers } from "./loop.ts";
+import { namespaceController } from "./namespaces.ts";
+import { nodeController, usualPodRange } from "./nodes.ts";
+import { replicaSetController } from "./replicaset.ts";
+import { scheduler } from "./scheduler.ts";
+
+/** Settings of the controllers. */
+export interface ControllerOptions {
+  /** Ranges from which nodes get prefixes for their pods, at most one of each family. */
+  readonly podCIDRs: readonly Prefix[];
+  /** Told of errors that trying again may not heal. */
+  readonly report?: (error: unknown) => void;
+}
+
+/** Starts the controllers; they stop when the signal is aborted. */
+export function startControllers(api: Api, options: ControllerOptions, signal: AbortSignal): void {
+  const controllers = [
+    namespaceController(api),
+    nodeController(api, options.podCIDRs.map(usualPodRange)),
+    deploymentController(api),
+    replicaSetController(api),
+    daemonSetController(api),
+    scheduler(api),
+    endpointsController(api),
+    garbageCollector(api),
+    eventController(api),
+  ];
+  runControllers(api, controllers, options.report ?? console.error, signal);
+}
