@@ -375,6 +375,35 @@ describe("a transaction", () => {
     assert.equal(listElements(socket, set).length, 1);
   });
 
+  test("with more refusals than the socket holds is refused, and the socket works on", () => {
+    makeSet();
+    using small = openNftables({ receiveBuffer: 4096 });
+    const transaction = new Transaction();
+    for (let i = 0; i < 5000; i++) transaction.deleteRule({ ...demo, chain: `none-${i}`, handle: 1 });
+    assert.throws(
+      () => transaction.commit(small),
+      (error) =>
+        error instanceof NetlinkError && error.code === "ENOENT" && error.request === "delete rule ip demo none-0",
+    );
+    transaction.addElement(set, key(1));
+    transaction.commit(small);
+    assert.equal(listElements(small, set).length, 1);
+  });
+
+  test("made while another is being made is told apart from it", () => {
+    makeSet();
+    const first = new Transaction();
+    const second = new Transaction();
+    first.addElement(set, key(1));
+    second.addElement(set, key(2));
+    first.deleteElement({ ...set, set: "nowhere" }, key(3));
+    second.addElement(set, key(4));
+    second.deleteElement(set, key(2));
+    assert.throws(() => first.commit(socket), isNotFound);
+    second.commit(socket);
+    assert.deepEqual(listElements(socket, set), [{ key: key(4) }]);
+  });
+
   test("may be larger than a socket's usual buffer", () => {
     makeSet();
     const transaction = new Transaction();

@@ -20,6 +20,9 @@ const netlinkOption = { addMembership: 1, capAck: 10, extAck: 11, strictCheck: 1
 /** How long a reply may take before it counts as lost. The kernel answers within the send itself. */
 const replyTimeoutSeconds = 10;
 
+const eintr = 4;
+const etimedout = 110;
+
 /** How often an interrupted dump is started again before that is an error. */
 const dumpAttempts = 20;
 
@@ -118,7 +121,7 @@ export class NetlinkSocket implements Disposable {
       const values = this.#tryDump(name, type, write, read);
       if (values !== undefined) return values;
     }
-    throw new NetlinkError(name, { errno: 4, explanation: "the state kept changing while it was read" });
+    throw new NetlinkError(name, { errno: eintr, explanation: "the state kept changing while it was read" });
   }
 
   /** @returns undefined if the dump was interrupted. */
@@ -131,24 +134,27 @@ export class NetlinkSocket implements Disposable {
     const values: T[] = [];
     const sequence = this.#send(type, messageFlags.dump, write);
     let interrupted = false;
+    let failure: { readonly error: unknown } | undefined;
     for (;;) {
       for (const message = this.receive(name); message.next(); ) {
         if (message.sequence !== sequence) continue;
         interrupted ||= (message.flags & messageFlags.dumpInterrupted) !== 0;
-        if (message.type === controlType.done) {
+        if (message.type === controlType.done || message.type === controlType.error) {
+          if (failure !== undefined) throw failure.error;
           // A dump that fails half-way says so in its last message.
-          const errno = message.length >= 20 ? -message.i32(0) : 0;
-          if (errno === 4) return undefined;
-          if (errno > 0) throw new NetlinkError(name, { errno });
-          return interrupted ? undefined : values;
+          const refusal = message.length >= 20 ? readRefusal(message) : { errno: 0 };
+          if (interrupted || refusal.errno === eintr) return undefined;
+          if (refusal.errno > 0) throw new NetlinkError(name, refusal);
+          return values;
         }
-        if (message.type === controlType.error) {
-          const refusal = readRefusal(message);
-          if (refusal.errno === 4) return undefined;
-          throw new NetlinkError(name, refusal);
+        if (interrupted || failure !== undefined) continue;
+        try {
+          const value = read(message);
+          if (value !== undefined) values.push(value);
+        } catch (error) {
+          // The rest must be received: the kernel allows one dump at a time on a socket.
+          failure = { error };
         }
-        const value = interrupted ? undefined : read(message);
-        if (value !== undefined) values.push(value);
       }
     }
   }
@@ -190,7 +196,8 @@ export class NetlinkSocket implements Disposable {
    */
   receive(name: string): MessageReader {
     const reader = this.#receive(name, 0);
-    if (reader === undefined) throw new NetlinkError(name, { errno: 110, explanation: "the kernel did not answer" });
+    if (reader === undefined)
+      throw new NetlinkError(name, { errno: etimedout, explanation: "the kernel did not answer" });
     return reader;
   }
 

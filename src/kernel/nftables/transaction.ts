@@ -1,13 +1,13 @@
 /** Changes to the rule set that take effect together or not at all. */
 import { messageFlags } from "../netlink/constants.ts";
-import { NetlinkError, type Refusal } from "../netlink/errors.ts";
+import { NetlinkError } from "../netlink/errors.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
-import { readRefusal } from "../netlink/socket.ts";
 import { NetlinkWriter } from "../netlink/writer.ts";
 import { describeMessage } from "./describe.ts";
 import { encodeChain, encodeElement, encodeObject, encodeRule, encodeSet, encodeTable } from "./encode.ts";
 import { writeValue } from "./expressions/fields.ts";
 import { objectTypes } from "./expressions/table.ts";
+import { receiveOutcome } from "./outcome.ts";
 import { batchBegin, batchEnd, familyNumber, messageType, operation, subsystem } from "./protocol.ts";
 import type {
   Chain,
@@ -69,6 +69,8 @@ export class Transaction {
   readonly #writer: NetlinkWriter;
   #count = 0;
   #firstSequence = 0;
+  /** Of the last change so far. */
+  #changeSequence = 0;
   #nextSetId = 1;
   /** The element list that is still open: which operation on which set, and where its list starts. */
   #openSet: SetRef | undefined;
@@ -318,39 +320,21 @@ export class Transaction {
     const writer = this.#writer;
     // Only the last change is acknowledged: thousands of acknowledgements would overflow the socket.
     writer.addFlags(messageFlags.ack);
-    const acknowledged = lastSequence;
+    const acknowledged = this.#changeSequence;
     writer.begin(batchEnd, 0, nextSequence());
     writeHeader(writer, 0, subsystem);
     writer.end();
     socket.send(writer);
-    const refusals: { readonly sequence: number; readonly refusal: Refusal }[] = [];
-    const name = "nf_tables transaction";
-    // The replies are in the queue by now, in the order of the messages. If the first is the acknowledgement of the
-    // last change, nothing was refused.
-    for (let reply = socket.receive(name); ; ) {
-      while (reply.next()) {
-        if (reply.type !== 2 || !this.#isOurs(reply.sequence)) continue;
-        if (reply.i32(0) !== 0) refusals.push({ sequence: reply.sequence, refusal: readRefusal(reply) });
-        else if (reply.sequence === acknowledged && refusals.length === 0) return;
-      }
-      const next = refusals.length > 0 ? socket.tryReceive(name) : socket.receive(name);
-      if (next === undefined) break;
-      reply = next;
-    }
-    const [first] = refusals;
-    if (first === undefined) return;
-    const where = describeMessage(writer.buffer, writer.length, first.sequence, first.refusal.offset);
-    throw new NetlinkError(where, first.refusal);
-  }
-
-  /** Sequence numbers wrap, so the distance counts. */
-  #isOurs(sequence: number): boolean {
-    return (sequence - this.#firstSequence) >>> 0 <= (lastSequence - this.#firstSequence) >>> 0;
+    const refused = receiveOutcome(socket, { first: this.#firstSequence, last: lastSequence, acknowledged });
+    if (refused === undefined) return;
+    const { sequence, refusal } = refused;
+    throw new NetlinkError(describeMessage(writer.buffer, writer.length, sequence, refusal.offset), refusal);
   }
 
   #begin(number: number, flags: number, family: TableFamily): void {
     this.#closeElements();
-    this.#writer.begin(messageType(number), flags, nextSequence());
+    this.#changeSequence = nextSequence();
+    this.#writer.begin(messageType(number), flags, this.#changeSequence);
     writeHeader(this.#writer, familyNumber(family), 0);
     this.#count++;
     this.#incomplete = true;
