@@ -170,6 +170,7 @@ export async function serve(corefile: string, options: TestServerOptions = {}): 
     const dispatcher = dispatchers.get(how.server ?? "dns://:53") ?? [...dispatchers.values()][0];
     const client = {
       protocol: how.protocol ?? "udp",
+      family: how.from?.includes(":") ? "IPv6" : "IPv4",
       address: how.from ?? "192.0.2.99",
       port: 40212,
       localAddress: "192.0.2.53",

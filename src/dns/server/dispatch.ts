@@ -1,7 +1,6 @@
 /** From the bytes of a query to the bytes of its reply: the rules of the server around its plugins. */
 import { CLASS, OPCODE, RCODE, TYPE } from "../wire/codes.ts";
 import { decodeBody, encodeMessage, FLAG, HEADER_SIZE, type Message, readHeader } from "../wire/message.ts";
-import { nextLabel } from "../wire/names.ts";
 import { Reader, WireError } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
 import { messageOf } from "./log.ts";
@@ -10,6 +9,7 @@ import { type Client, Query } from "./query.ts";
 import { errorReply, reply, withEdns } from "./reply.ts";
 import type { RequestMetrics } from "./requestmetrics.ts";
 import type { Site } from "./site.ts";
+import { ZoneTable } from "./zonetable.ts";
 
 /** A server block at one listen address. */
 export interface Served {
@@ -30,14 +30,14 @@ const writer = new Writer();
 
 /** Serves the zones of one listen address. */
 export class Dispatcher {
-  readonly #zones: ReadonlyMap<string, readonly Served[]>;
+  readonly #zones: ZoneTable;
   readonly #metrics: RequestMetrics;
   readonly #address: string;
 
   /** @param zones the blocks of each zone, in the order of the file; several if they have views. */
   constructor(address: string, zones: ReadonlyMap<string, readonly Served[]>, metrics: RequestMetrics) {
     this.#address = address;
-    this.#zones = zones;
+    this.#zones = new ZoneTable(zones);
     this.#metrics = metrics;
   }
 
@@ -96,22 +96,16 @@ export class Dispatcher {
   /** The block of the longest zone that the name is in; for DS records the one above it, if there is one. */
   #find(query: Query): Served | undefined {
     const { name } = query;
-    let zone = name;
-    let parentOnly: Served | undefined;
-    for (;;) {
-      const blocks = this.#zones.get(zone);
-      if (blocks !== undefined) {
-        const served = blocks.find(({ site }) => site.settings.views.every((view) => view(query)));
-        if (served !== undefined) {
-          query.state.zone = zone;
-          if (query.type !== TYPE.DS || zone !== name) return served;
-          parentOnly = served;
-        }
-      }
-      if (zone === ".") return parentOnly;
-      const next = nextLabel(zone, 0);
-      zone = next < zone.length ? zone.slice(next) : ".";
+    let own: Served | undefined;
+    for (const { zone, blocks } of this.#zones.covering(name)) {
+      const served = blocks.find(({ site }) => site.settings.views.every((view) => view(query)));
+      if (served === undefined) continue;
+      query.state.zone = zone;
+      if (query.type !== TYPE.DS || zone !== name) return served;
+      own = served;
     }
+    if (own !== undefined) query.state.zone = name;
+    return own;
   }
 
   #failed(query: Query, error: unknown): Message {

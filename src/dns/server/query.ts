@@ -1,4 +1,6 @@
 /** A query on its way through the plugins. */
+
+import type { Family } from "../../net/address.ts";
 import type { Message, Question } from "../wire/message.ts";
 
 /** How a query came in. */
@@ -7,6 +9,7 @@ export type Protocol = "udp" | "tcp" | "tls" | "https" | "grpc";
 /** Who asks, and how. */
 export interface Client {
   readonly protocol: Protocol;
+  readonly family: Family;
   /** IPv4 addresses in dotted form, also those that came in as `::ffff:192.0.2.1`. */
   readonly address: string;
   readonly port: number;

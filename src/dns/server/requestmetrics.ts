@@ -100,7 +100,7 @@ export class RequestMetrics {
     const type = commonTypes.has(query.type) ? query.type : 0;
     let requests = bound.requests.get(type);
     if (requests === undefined) {
-      const family = query.client.address.includes(":") ? "2" : "1";
+      const family = query.client.family === "IPv6" ? "2" : "1";
       const label = type === 0 ? "other" : typeName(type);
       requests = this.#requests.labels(server, query.state.zone, view, protocolLabel(query), family, label);
       bound.requests.set(type, requests);
@@ -122,15 +122,15 @@ export class RequestMetrics {
 
   /** Counts a query that belongs to no server block. */
   dropped(server: string, query: Query, rcode: number): void {
-    const family = query.client.address.includes(":") ? "2" : "1";
+    const family = query.client.family === "IPv6" ? "2" : "1";
     const type = commonTypes.has(query.type) ? typeName(query.type) : "other";
     this.#requests.labels(server, "dropped", "", protocolLabel(query), family, type).add(1);
     this.#responses.labels(server, "dropped", "", rcodeName(rcode), "").add(1);
   }
 
   #bind(server: string, zone: string, view: string, query: Query): Bound {
-    const { address } = query.client;
-    const key = `${protocolLabel(query)}${address.includes(":") ? "6" : "4"}${view}`;
+    const protocol = protocolLabel(query);
+    const key = `${protocol}${query.client.family}${view}`;
     let zones = this.#bound.get(key);
     if (zones === undefined) {
       zones = new Map();
@@ -139,7 +139,6 @@ export class RequestMetrics {
     const name = server + zone;
     let bound = zones.get(name);
     if (bound === undefined) {
-      const protocol = protocolLabel(query);
       bound = {
         requests: new Map(),
         responses: new Map(),

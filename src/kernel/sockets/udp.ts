@@ -1,5 +1,12 @@
 /** UDP sockets that receive and send many datagrams with one system call. */
-import { type Address, addressBytes, addressFromBytes, familyOf, isUnspecified } from "../../net/address.ts";
+import {
+  type Address,
+  addressBytes,
+  addressFromBytes,
+  type Family,
+  familyOf,
+  isUnspecified,
+} from "../../net/address.ts";
 import {
   AF,
   bind,
@@ -153,9 +160,16 @@ export function socketAddress(address: Address, port: number): SocketAddress {
 
 /** The address of a peer; IPv4 in dotted form, also where it came in on a socket of both families. */
 export function peerAddress(peer: SocketAddress): Address {
-  if (peer[0] === AF.inet) return addressFromBytes(peer.subarray(4, 8));
-  const address = addressFromBytes(peer.subarray(8, 24));
-  return address.startsWith("::ffff:") && address.includes(".") ? (address.slice(7) as Address) : address;
+  if (peerFamily(peer) === "IPv6") return addressFromBytes(peer.subarray(8, 24));
+  return addressFromBytes(peer[0] === AF.inet ? peer.subarray(4, 8) : peer.subarray(20, 24));
+}
+
+/** The family of a peer: IPv4 too where it came in on a socket of both families (`::ffff:192.0.2.1`). */
+export function peerFamily(peer: SocketAddress): Family {
+  if (peer[0] === AF.inet) return "IPv4";
+  if (peer[18] !== 0xff || peer[19] !== 0xff) return "IPv6";
+  for (let i = 8; i < 18; i++) if (peer[i] !== 0) return "IPv6";
+  return "IPv4";
 }
 
 /** The port of a peer. */

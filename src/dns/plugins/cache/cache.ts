@@ -1,5 +1,4 @@
 /** Plugin cache: keeps replies of the plugins behind it. */
-import type { Counter } from "../../../telemetry/metrics.ts";
 import { after, type Handler, type Next, type Outcome, type Plugin, type Reply } from "../../server/plugin.ts";
 import { Query } from "../../server/query.ts";
 import type { Site } from "../../server/site.ts";
@@ -43,8 +42,13 @@ class Cache implements Handler {
   serve(query: Query, next: Next): Outcome {
     const { type, question } = query;
     const meta = type === TYPE.AXFR || type === TYPE.IXFR || question.class !== CLASS.IN;
-    if (meta || !this.#options.zones.some((zone) => isWithin(query.name, zone))) return next(query);
+    if (meta || !isIn(this.#options.zones, query.name)) return next(query);
     this.#metrics.requests.add(1);
+    const { success, denial } = this.#options;
+    if (isIn(success.disabled, query.name) && isIn(denial.disabled, query.name)) {
+      this.#metrics.misses.add(1);
+      return next(query);
+    }
     const now = this.#site.env.clock.now();
     const key = keyOf(query);
     const entry = this.#find(key, now);
@@ -107,7 +111,7 @@ class Cache implements Handler {
     const { success, denial } = this.#options;
     const { disabled } = kind === "success" ? success : denial;
     const ttl = this.#lifetime(reply, kind);
-    if (ttl <= 0 || disabled.some((zone) => isWithin(query.name, zone))) return reply;
+    if (ttl <= 0 || isIn(disabled, query.name)) return reply;
     const entry = new Entry(reply, this.#site.env.clock.now(), ttl);
     const [store, other] = kind === "success" ? [this.#success, this.#denial] : [this.#denial, this.#success];
     store.set(key, entry);
@@ -178,6 +182,11 @@ class Cache implements Handler {
   }
 }
 
+function isIn(zones: readonly string[], name: string): boolean {
+  for (const zone of zones) if (isWithin(name, zone)) return true;
+  return false;
+}
+
 /** What must be the same for a kept reply to be given. */
 function keyOf({ name, type, message }: Query): string {
   return `${name}${type}${message.edns?.do ? "d" : ""}${message.cd ? "c" : ""}`;
@@ -195,7 +204,7 @@ function metricsOf(site: Site, { zones }: CacheOptions) {
   const where = ["server", "zones", "view"];
   const values = [serverLabel(site), zones.join(","), site.settings.viewName];
   const plain = (name: string, help: string) => metrics.counters(name, help, ...where).labels(...values);
-  const byType = (find: (type: string) => Counter) => {
+  const byType = <M>(find: (type: string) => M) => {
     const known = { success: find("success"), denial: find("denial") };
     return (type: "success" | "denial") => known[type];
   };
@@ -212,6 +221,6 @@ function metricsOf(site: Site, { zones }: CacheOptions) {
     servedStale: plain("coredns_cache_served_stale_total", "Queries answered with a reply past its time."),
     hits: byType((type) => hits.labels(server, type, ...rest)),
     evictions: byType((type) => evictions.labels(server, type, ...rest)),
-    entries: (type: "success" | "denial") => entries.labels(server, type, ...rest),
+    entries: byType((type) => entries.labels(server, type, ...rest)),
   };
 }

@@ -33,6 +33,7 @@ export const loop: Plugin = {
         const message = makeQuery(0, name, TYPE.HINFO);
         const client = {
           protocol: "udp",
+          family: "IPv4",
           address: "127.0.0.1",
           port: 0,
           localAddress: "127.0.0.1",

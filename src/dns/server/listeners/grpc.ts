@@ -2,8 +2,7 @@
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { frame, unframe } from "../../wire/grpc.ts";
 import type { Dispatcher } from "../dispatch.ts";
-import type { Client } from "../query.ts";
-import { type ListenAddress, type Listener, type ListenerContext, plainAddress } from "./listener.ts";
+import { clientOf, type ListenAddress, type Listener, type ListenerContext } from "./listener.ts";
 import { openWeb, readBody } from "./web.ts";
 
 /** The path of the method. */
@@ -44,14 +43,7 @@ async function answer(
   const query = body === undefined ? undefined : unframe(body);
   if (query === undefined)
     return finish(response, status.invalidArgument, "the request is not one uncompressed DnsPacket");
-  const { socket } = request;
-  const client: Client = {
-    protocol: "grpc",
-    address: plainAddress(socket.remoteAddress),
-    port: socket.remotePort ?? 0,
-    localAddress: plainAddress(socket.localAddress),
-    localPort: socket.localPort ?? 0,
-  };
+  const client = clientOf("grpc", request.socket);
   const reply = await new Promise<Buffer | undefined>((resolve) => {
     const current = dispatcher();
     if (current === undefined) resolve(undefined);

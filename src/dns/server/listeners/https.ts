@@ -1,8 +1,7 @@
 /** DNS over HTTPS (RFC 8484), at the path /dns-query, over HTTP/2 and HTTP/1.1. */
 import { decodeMessage } from "../../wire/message.ts";
 import type { Dispatcher } from "../dispatch.ts";
-import type { Client } from "../query.ts";
-import { type ListenAddress, type Listener, type ListenerContext, plainAddress } from "./listener.ts";
+import { clientOf, type ListenAddress, type Listener, type ListenerContext } from "./listener.ts";
 import { openWeb, readBody, type WebRequest, type WebResponse } from "./web.ts";
 
 const mediaType = "application/dns-message";
@@ -38,14 +37,7 @@ async function answer(
   if (url.pathname !== "/dns-query") return fail(response, 404, "the path is /dns-query");
   const query = await readQuery(request, url);
   if (typeof query === "string") return fail(response, 400, query);
-  const { socket } = request;
-  const client: Client = {
-    protocol: "https",
-    address: plainAddress(socket.remoteAddress),
-    port: socket.remotePort ?? 0,
-    localAddress: plainAddress(socket.localAddress),
-    localPort: socket.localPort ?? 0,
-  };
+  const client = clientOf("https", request.socket);
   const bytes = await new Promise<Buffer | undefined>((resolve) => {
     const current = dispatcher();
     if (current === undefined) resolve(undefined);

@@ -1,7 +1,9 @@
 /** What all listeners have in common. */
+import type { Socket } from "node:net";
 import type { Transport } from "../../corefile/key.ts";
 import type { Dispatcher } from "../dispatch.ts";
 import type { DnsLog } from "../log.ts";
+import type { Client, Protocol } from "../query.ts";
 import type { Settings } from "../site.ts";
 
 /** Where to listen, and how. */
@@ -35,7 +37,23 @@ export function formatListen({ transport, address, port }: ListenAddress): strin
   return `${transport}://${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
 
-/** IPv4 addresses in dotted form, as sockets of both families report them. */
-export function plainAddress(address: string | undefined): string {
+/** The client at the other end of a socket. */
+export function clientOf(
+  protocol: Protocol,
+  socket: Pick<Socket, "remoteAddress" | "remotePort" | "localAddress" | "localPort">,
+): Client {
+  const address = plainAddress(socket.remoteAddress);
+  return {
+    protocol,
+    family: address.includes(":") ? "IPv6" : "IPv4",
+    address,
+    port: socket.remotePort ?? 0,
+    localAddress: plainAddress(socket.localAddress),
+    localPort: socket.localPort ?? 0,
+  };
+}
+
+/** IPv4 addresses in dotted form, as sockets of both families report them; without the scope of link-local ones. */
+function plainAddress(address: string | undefined): string {
   return (address ?? "").replace(/^::ffff:(?=\d+\.)/, "").replace(/%.*/, "");
 }

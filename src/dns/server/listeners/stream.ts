@@ -1,9 +1,9 @@
 /** DNS over streams (TCP, TLS): messages with a length in front of each (RFC 1035 4.2.2, RFC 7766). */
 import type { Socket } from "node:net";
 import type { Dispatcher } from "../dispatch.ts";
-import type { Protocol } from "../query.ts";
+import type { Client, Protocol } from "../query.ts";
 import type { Settings } from "../site.ts";
-import { plainAddress } from "./listener.ts";
+import { clientOf } from "./listener.ts";
 
 /** Queries of one connection that may be under way; more are not read. */
 const maxPending = 128;
@@ -25,7 +25,7 @@ class StreamConnection {
   readonly #socket: Socket;
   readonly #limits: Limits;
   readonly #dispatcher: () => Dispatcher;
-  readonly #client;
+  readonly #client: Client;
   #buffer: Buffer = Buffer.alloc(0);
   #pending = 0;
   #queries = 0;
@@ -36,13 +36,7 @@ class StreamConnection {
     this.#socket = socket;
     this.#limits = limits;
     this.#dispatcher = dispatcher;
-    this.#client = {
-      protocol,
-      address: plainAddress(socket.remoteAddress),
-      port: socket.remotePort ?? 0,
-      localAddress: plainAddress(socket.localAddress),
-      localPort: socket.localPort ?? 0,
-    };
+    this.#client = clientOf(protocol, socket);
     socket.setNoDelay(true);
     socket.on("error", () => socket.destroy());
     socket.on("close", () => clearTimeout(this.#timer));

@@ -2,11 +2,11 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { whyUnavailable } from "../../../kernel/ffi.ts";
-import { peerAddress, peerPort, type SocketAddress, UdpSocket } from "../../../kernel/sockets/udp.ts";
-import { parseAddress } from "../../../net/address.ts";
+import { peerAddress, peerFamily, peerPort, type SocketAddress, UdpSocket } from "../../../kernel/sockets/udp.ts";
+import { type Family, parseAddress } from "../../../net/address.ts";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Client } from "../query.ts";
-import { type ListenAddress, type Listener, type ListenerContext, plainAddress } from "./listener.ts";
+import { clientOf, type ListenAddress, type Listener, type ListenerContext } from "./listener.ts";
 
 /** The largest query and reply over UDP, in bytes. */
 const maxSize = 8192;
@@ -79,6 +79,10 @@ class UdpClient implements Client {
     this.localPort = localPort;
   }
 
+  get family(): Family {
+    return peerFamily(this.peer);
+  }
+
   get address(): string {
     this.#address ??= peerAddress(this.peer);
     return this.#address;
@@ -101,13 +105,8 @@ async function openDgram({ address, port }: ListenAddress): Promise<OpenSocket> 
       if (dispatcher === undefined) {
         const localPort = socket.address().port;
         socket.on("message", (bytes: Buffer, from: RemoteInfo) => {
-          const client: Client = {
-            protocol: "udp",
-            address: plainAddress(from.address),
-            port: from.port,
-            localAddress: address,
-            localPort,
-          };
+          const local = { localAddress: address, localPort };
+          const client = clientOf("udp", { remoteAddress: from.address, remotePort: from.port, ...local });
           dispatcher?.handle(bytes, client, (answer) => {
             if (answer !== undefined) socket.send(Buffer.from(answer), from.port, from.address);
           });
