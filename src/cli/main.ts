@@ -51,4 +51,5 @@ function makeContext(): CommandContext {
   };
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// Whatever is still under way (a request, a timer) has had its time.
+process.exit(await main(process.argv.slice(2)));

@@ -47,6 +47,8 @@ export function writeOomScoreAdjustment(value: number): void {
 
 const conntrackBuckets = "/sys/module/nf_conntrack/parameters/hashsize";
 
+const notPermitted = "not permitted: it needs more privileges, or the machine's own namespaces";
+
 function readSetting(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8").trim();
@@ -63,8 +65,8 @@ function writeSetting(path: string, value: string): boolean {
     const code = error instanceof Error && "code" in error ? error.code : error;
     const reasons: Readonly<Record<string, string>> = {
       EROFS: "it is mounted read-only: run privileged, or with a writable /proc/sys",
-      EACCES: "not permitted here: it belongs to the machine's own namespaces, or needs root",
-      EPERM: "not permitted here: it needs more privileges",
+      EACCES: notPermitted,
+      EPERM: notPermitted,
       ENOENT: "this kernel does not have it, or its module is not loaded",
     };
     throw new Error(`${path} cannot be set to ${value}: ${reasons[String(code)] ?? code}`);

@@ -1,4 +1,6 @@
 /** Where the proxy takes its objects from: a cluster, or a directory of manifests. */
+import { statSync } from "node:fs";
+import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { type ApiResponse, KubeClient } from "../kube/client.ts";
 import { ClusterSource } from "../kube/cluster.ts";
 import { inCluster, loadKubeconfig } from "../kube/kubeconfig.ts";
@@ -29,11 +31,14 @@ export interface SourceParts {
  * Opens the source that options name: `--manifests`, else the kubeconfig file and `--master`, else the cluster that
  * this pod runs in.
  *
- * @throws if there is no way to a cluster.
+ * @throws if there is no such directory, or no way to a cluster.
  */
 export function openSource({ config, manifests, master }: AgentOptions, parts: SourceParts): OpenSource {
   const { log, clock, version, onResponse } = parts;
   if (manifests !== "") {
+    if (!statSync(manifests, { throwIfNoEntry: false })?.isDirectory()) {
+      throw new InvalidInputError(commandLine, [`--manifests ${manifests}: is no directory`]);
+    }
     return {
       source: new ManifestSource(manifests, { log, clock }),
       client: undefined,

@@ -72,6 +72,16 @@ for (const mode of modeNames) {
     assert.equal(await machine.sendDatagram("10.96.0.53", 53), two);
   });
 
+  test(`${mode}: node ports answer on an address that the machine gets later`, async (t) => {
+    const machine = await Machine.make(t);
+    machine.write("hello.yaml", hello(one));
+    const ports = ["--nodeport-addresses", "192.168.8.0/24"];
+    await machine.start("--manifests", machine.directory, "--proxy-mode", mode, ...ports);
+    machine.exec("ip", "address", "add", "192.168.8.1/24", "dev", "pods");
+    await eventually("the new address serves", async () => (await machine.get("http://192.168.8.1:30080/")) === one);
+    assert.equal(await machine.get("http://192.168.7.1:30080/"), "curl: 7");
+  });
+
   test(`${mode}: leftovers of kube-proxy go, rules of others stay`, async (t) => {
     const machine = await Machine.make(t);
     machine.write("hello.yaml", hello(one));

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { modeNames } from "../../src/proxy/modes/index.ts";
 import { eventually, hello, Machine } from "./machine.ts";
 
@@ -22,6 +23,7 @@ const wrong: readonly [name: string, args: readonly string[], status: number, me
     /^Error: KubeProxyConfiguration\.mode: Invalid value: "magic": must be .* or blank/,
   ],
   ["no configuration file", ["--config", "/nonexistent"], 1, /^Error: ENOENT: .*'\/nonexistent'\n$/],
+  ["no manifests", ["--manifests", "/nonexistent"], 2, /^Error: --manifests \/nonexistent: is no directory$/m],
   ["no kubeconfig file", ["--kubeconfig", "/nonexistent"], 1, /^Error: .*\/nonexistent/m],
   ["no cluster at all", [], 1, /KUBERNETES_SERVICE_HOST is not set/],
 ];
@@ -97,4 +99,39 @@ test("--init-only sets what is permitted, and says what is not", async (t) => {
     "--conntrack-max-per-core=0",
   );
   assert.equal(machine.exec("cat", established), "72000\n");
+});
+
+test("without privileges everything that is missing is said, and nothing is changed", async (t) => {
+  const machine = await Machine.make(t);
+  machine.write("hello.yaml", hello("10.244.0.11"));
+  const before = machine.rules();
+  const { code, err } = await machine.unprivileged("proxy", "--once", "--manifests", machine.directory);
+  assert.equal(code, 1);
+  for (const mode of modeNames) assert.match(err, new RegExp(`mode ${mode} cannot be used here: .*run as root`));
+  assert.equal(machine.rules(), before);
+});
+
+test("the first signal lets requests finish for a second, the second one ends the program at once", async (t) => {
+  const machine = await Machine.make(t);
+  machine.write("hello.yaml", hello("10.244.0.11"));
+  for (const [signals, status] of [
+    [1, 0],
+    [2, 143],
+  ] as const) {
+    const agent = await machine.start("--manifests", machine.directory, "--profiling");
+    const request = machine.get("http://127.0.0.1:10249/debug/pprof/profile?seconds=30");
+    await eventually(
+      "the request is under way",
+      () => machine.exec("ss", "-Htn", "state", "established", "sport", "10249") !== "",
+    );
+    const started = Date.now();
+    for (let i = 1; i < signals; i++) {
+      agent.signal("SIGTERM");
+      await sleep(200);
+    }
+    assert.equal(await agent.end("SIGTERM"), status);
+    const took = Date.now() - started;
+    assert.ok(signals === 1 ? took >= 1000 && took < 5000 : took < 1000, `${took} ms`);
+    await request;
+  }
 });

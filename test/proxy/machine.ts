@@ -76,9 +76,18 @@ export class Machine {
   }
 
   /** Runs the program on the node until it ends by itself. */
-  async portolan(...args: readonly string[]): Promise<Ended> {
+  portolan(...args: readonly string[]): Promise<Ended> {
+    return this.#run(program, ...args);
+  }
+
+  /** As {@link portolan}, as a user without privileges. */
+  unprivileged(...args: readonly string[]): Promise<Ended> {
+    return this.#run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, ...args);
+  }
+
+  async #run(...command: readonly string[]): Promise<Ended> {
     try {
-      const { stdout, stderr } = await run("ip", ["netns", "exec", this.node, program, ...args], { timeout: 20_000 });
+      const { stdout, stderr } = await run("ip", ["netns", "exec", this.node, ...command], { timeout: 20_000 });
       return { code: 0, out: stdout, err: stderr };
     } catch (error) {
       const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
