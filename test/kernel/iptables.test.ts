@@ -191,10 +191,19 @@ for (const variant of variants) {
       assert.deepEqual(await mode.audit(signal), []);
     });
 
+    test("leaves nothing in a family that the node no longer serves", async () => {
+      await mode.replace(desired, signal);
+      const { IPv4 } = desired.settings.families;
+      assert(IPv4);
+      await mode.replace({ ...desired, settings: { ...desired.settings, families: { IPv4 } } }, signal);
+      assert.doesNotMatch(await saved(xtables, "IPv6"), /KUBE-(SERVICES|EXT|SVC|SEP|FORWARD|NODEPORTS|POSTROUTING|PROXY)/);
+      assert.deepEqual(await mode.audit(signal), []);
+    });
+
     test("tells of rules of others that keep a chain from being removed", async () => {
       await mode.replace(desired, signal);
       await xtables.restore("IPv4", ["*nat\n:MINE - [0:0]\n-A MINE -p tcp -j KUBE-SERVICES\nCOMMIT\n"]);
-      await assert.rejects(factory.cleanup(), /-t nat -A MINE -p tcp -j KUBE-SERVICES/);
+      await assert.rejects(factory.cleanup(), /iptables-\w+ -t nat -A MINE -p tcp -j KUBE-SERVICES/);
       await xtables.restore("IPv4", ["*nat\n-F MINE\n-X MINE\nCOMMIT\n"]);
       await factory.cleanup();
       assert.doesNotMatch(await saved(xtables, "IPv4"), /KUBE-SERVICES/);

@@ -2,7 +2,7 @@
 import { canonicalRule } from "../../../kernel/xtables/rule.ts";
 import type { SavedTable } from "../../../kernel/xtables/save.ts";
 import type { Table, Xtables } from "../../../kernel/xtables/xtables.ts";
-import { families } from "../../../net/address.ts";
+import { type Family, families } from "../../../net/address.ts";
 import { jumps } from "./fixed.ts";
 import { chains, isServiceChain } from "./names.ts";
 
@@ -29,20 +29,25 @@ const leftovers: Readonly<Record<Table, readonly string[]>> = {
  */
 export async function cleanXtables(xtables: Xtables): Promise<void> {
   const kept: string[] = [];
-  for (const family of families) {
-    const program = xtables.program(family, "-save");
-    const saved = await xtables.save(family, ["filter", "nat", "mangle"]).catch((error: unknown) => {
-      // A node without IPv6 or without ip6tables has nothing to clean there.
-      if (family === "IPv6") return [];
-      throw error;
-    });
-    const { input, foreign } = cleanupInput(saved);
-    if (input.length > 0) await xtables.restore(family, input);
-    kept.push(...foreign.map((rule) => `${program}: ${rule}`));
-  }
+  for (const family of families) kept.push(...(await cleanFamily(xtables, family)));
   if (kept.length > 0) {
     throw new Error(`chains could not be removed, because rules of others lead into them: ${kept.join("; ")}`);
   }
+}
+
+/**
+ * Cleans one family; a node without IPv6 or without ip6tables has nothing to clean there.
+ *
+ * @returns the rules of others that keep a chain from being removed.
+ */
+export async function cleanFamily(xtables: Xtables, family: Family, signal?: AbortSignal): Promise<readonly string[]> {
+  const saved = await xtables.save(family, ["filter", "nat", "mangle"], signal).catch((error: unknown) => {
+    if (family === "IPv6") return [];
+    throw error;
+  });
+  const { input, foreign } = cleanupInput(saved);
+  if (input.length > 0) await xtables.restore(family, input, signal);
+  return foreign.map((rule) => `${xtables.program(family, "")} ${rule}`);
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Xtables } from "../../../kernel/xtables/xtables.ts";
 import { type Family, families } from "../../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
 import type { Desired, Drift, Mode } from "../mode.ts";
+import { cleanFamily } from "./cleanup.ts";
 import { type Context, contextOf, type Machine } from "./context.ts";
 import { compare, countEndpoints, type Differences, withComments } from "./expected.ts";
 import { canaryTables } from "./fixed.ts";
@@ -46,7 +47,10 @@ export class IptablesMode implements Mode {
     this.#applied.clear();
     const applied: [Family, Applied][] = [];
     for (const family of families) {
-      if (settings.families[family] === undefined) continue;
+      if (settings.families[family] === undefined) {
+        await cleanFamily(this.#xtables, family, signal);
+        continue;
+      }
       const own = new Map([...decisions].filter(([, decision]) => decision.family === family));
       const context = contextOf(settings, family, this.#machine);
       const state = { context, decisions: own, endpoints: countEndpoints(own.values()) };
