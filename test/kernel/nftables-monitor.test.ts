@@ -1,16 +1,21 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { after, beforeEach, describe, test } from "node:test";
 import * as ffi from "../../src/kernel/ffi.ts";
 import {
+  formatVerdict,
   keyLayout,
+  listRules,
   type NftEvent,
   openNftables,
   readGeneration,
+  type TraceStep,
   Transaction,
   u32Bytes,
   watchNftables,
+  watchTraces,
 } from "../../src/kernel/nftables/index.ts";
 
 // This process gets a network namespace of its own, which goes with it.
@@ -111,5 +116,60 @@ describe("watching nf_tables", { timeout: 10_000 }, () => {
     setTimeout(() => waiting.abort(), 10);
     for await (const event of watchNftables(waiting.signal)) assert.fail(event.kind);
     for await (const event of watchNftables(AbortSignal.abort())) assert.fail(event.kind);
+  });
+});
+
+describe("tracing packets", { timeout: 10_000 }, () => {
+  test("tells which rules a packet matched, and what they decided", async () => {
+    execFileSync("ip", ["link", "set", "lo", "up"]);
+    execFileSync("nft", ["-f", "-"], {
+      input: `table ip demo {
+        chain start { type filter hook output priority -300; udp dport 7 meta nftrace set 1; }
+        chain first { type filter hook output priority 0; udp dport 7 jump second; udp dport 7 meta mark set 5; }
+        chain second { ip daddr 127.0.0.2 counter; }
+        chain last { type filter hook input priority 0; policy drop; }
+      }`,
+    });
+    const rules = listRules(socket, { family: "ip", table: "demo" });
+    const handle = (chain: string, index = 0) => rules.filter((rule) => rule.chain === chain)[index]?.handle;
+    const stop = new AbortController();
+    const steps: TraceStep[] = [];
+    const traces = watchTraces(stop.signal);
+    const sender = createSocket("udp4");
+    sender.send("hello", 7, "127.0.0.2");
+    for await (const step of traces) {
+      assert.notEqual(step.kind, "overrun");
+      if (step.kind === "overrun") break;
+      steps.push(step);
+      if (step.chain === "last" && step.kind === "policy") break;
+    }
+    sender.close();
+    assert.deepEqual(
+      steps.map(({ kind, chain, handle, verdict }) => [kind, chain, handle, verdict && formatVerdict(verdict)]),
+      [
+        ["rule", "start", handle("start"), "continue"],
+        ["return", "start", undefined, "continue"],
+        ["policy", "start", undefined, "accept"],
+        ["rule", "first", handle("first"), "jump second"],
+        ["rule", "second", handle("second"), "continue"],
+        ["return", "second", undefined, "continue"],
+        ["rule", "first", handle("first", 1), "continue"],
+        ["return", "first", undefined, "continue"],
+        ["policy", "first", undefined, "accept"],
+        ["return", "last", undefined, "continue"],
+        ["policy", "last", undefined, "drop"],
+      ],
+    );
+    const [first] = steps;
+    assert.deepEqual([first?.family, first?.table, first?.outputInterface], ["ip", "demo", 1]);
+    assert.equal(
+      Buffer.from(first?.networkHeader ?? [])
+        .subarray(16, 20)
+        .join("."),
+      "127.0.0.2",
+    );
+    assert.equal(Buffer.from(first?.transportHeader ?? []).readUInt16BE(2), 7);
+    assert.deepEqual(steps.at(-1)?.mark, 5);
+    stop.abort();
   });
 });

@@ -29,6 +29,7 @@ export {
   openNftables,
   readGeneration,
 } from "./dump.ts";
+export type { Overrun } from "./events.ts";
 export type * from "./expressions/act.ts";
 export type * from "./expressions/compare.ts";
 export type { Expression, UnknownExpression } from "./expressions/expression.ts";
@@ -37,6 +38,7 @@ export { ctKeys, metaKeys } from "./expressions/load.ts";
 export { firstRegister, type Register, register } from "./expressions/register.ts";
 export { decodeNftEvent, type NftChange, type NftEvent, watchNftables } from "./monitor.ts";
 export * as rules from "./rules.ts";
+export { decodeTrace, type TraceStep, watchTraces } from "./trace.ts";
 export {
   type AddMode,
   type DeleteMode,

@@ -1,6 +1,5 @@
 /** Who changed what in the rule set: the kernel's events as values. */
-import { protocols } from "../netlink/constants.ts";
-import { NetlinkListener, type NetlinkListenerOptions } from "../netlink/listener.ts";
+import type { NetlinkListenerOptions } from "../netlink/listener.ts";
 import type { MessageReader } from "../netlink/reader.ts";
 import {
   decodeChain,
@@ -11,6 +10,7 @@ import {
   decodeSet,
   decodeTable,
 } from "./decode.ts";
+import { type Overrun, watchGroup } from "./events.ts";
 import { changesGroup, operation, subsystem } from "./protocol.ts";
 import type { Chain, Element, Generation, NftObject, NftSet, Rule, SetRef, Table } from "./types.ts";
 
@@ -33,8 +33,7 @@ export type NftEvent =
   | NftChange
   /** The end of a transaction, whose changes came before: the new generation, and whose transaction it was. */
   | { readonly kind: "generation"; readonly generation: Generation; readonly port: number }
-  /** Events were lost: read the rule set again. */
-  | { readonly kind: "overrun" };
+  | Overrun;
 
 /** Removals have the number of the operation that makes the same plus two. */
 const readers: readonly (readonly [number, (message: MessageReader, removed: boolean) => NftChange | undefined])[] = [
@@ -86,26 +85,5 @@ export function watchNftables(
   signal: AbortSignal,
   options: NetlinkListenerOptions = {},
 ): AsyncGenerator<NftEvent, void, undefined> {
-  // Not inside the generator, which would wait for the first event to be asked for.
-  const listener = new NetlinkListener(protocols.netfilter, [changesGroup], options);
-  if (signal.aborted) listener.close();
-  else signal.addEventListener("abort", () => listener.close(), { once: true });
-  return read(listener, signal);
-}
-
-async function* read(listener: NetlinkListener, signal: AbortSignal): AsyncGenerator<NftEvent, void, undefined> {
-  try {
-    for await (const event of listener.events(signal)) {
-      if (event.kind === "overrun") {
-        yield event;
-        continue;
-      }
-      while (event.messages.next()) {
-        const change = decodeNftEvent(event.messages);
-        if (change !== undefined) yield change;
-      }
-    }
-  } finally {
-    listener.close();
-  }
+  return watchGroup(changesGroup, decodeNftEvent, signal, options);
 }
