@@ -206,12 +206,13 @@ export class Agent {
     }
   }
 
-  #inputs({ config, mode, source, nodeName }: Session): Inputs {
+  #inputs({ config, mode, source, client, nodeName }: Session): Inputs {
     const { clock, log } = this.#parts;
     const bindAddress = parseSloppyAddress(config.bindAddress);
     return new Inputs({
       source,
       nodeName,
+      expectNode: client !== undefined,
       bindAddress: bindAddress === undefined || isUnspecified(bindAddress) ? undefined : bindAddress,
       families: servedFamilies(),
       addresses: hostAddresses(log),

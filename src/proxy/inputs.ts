@@ -29,6 +29,8 @@ export interface InputsOptions {
   readonly source: Source;
   readonly options: ProxyOptions;
   readonly nodeName: string;
+  /** True where it is worth a warning if there is no Node of that name. */
+  readonly expectNode: boolean;
   /** Goes before the Node's addresses of its family. */
   readonly bindAddress: Address | undefined;
   /** The families that this machine can serve. */
@@ -83,7 +85,7 @@ export class Inputs {
     onNode: (node: Node) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const { addresses, clock, log, options, nodeName } = this.#options;
+    const { addresses, clock, log, options, nodeName, expectNode } = this.#options;
     let ready = false;
     const change = (what: InputChange) => {
       if (ready) onChange(what);
@@ -142,7 +144,7 @@ export class Inputs {
     await Promise.race([ranges, aborted, clock.sleep(serviceCIDRsMs, AbortSignal.any([signal, tell.signal]))]);
     tell.abort();
     signal.throwIfAborted();
-    if (this.#node === undefined) log.warn("No Node object for this node", { node: nodeName });
+    if (this.#node === undefined && expectNode) log.warn("The cluster has no Node of this name", { node: nodeName });
     ready = true;
   }
 

@@ -103,6 +103,7 @@ async function setUp(t: TestContext, detectNodeCIDR = false, minSyncPeriod = 0) 
   const inputs = new Inputs({
     source,
     nodeName: "here",
+    expectNode: true,
     bindAddress: undefined,
     families: ["IPv4"],
     addresses: {

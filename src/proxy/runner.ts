@@ -3,6 +3,7 @@
  * others break; tries again what failed.
  */
 import { type Family, families } from "../net/address.ts";
+import type { Conflict } from "../service/claims.ts";
 import type { UdpService } from "../service/conntrack.ts";
 import type { DecisionKey } from "../service/decision.ts";
 import type { HealthCheck, ServiceState, StateChanges, Trigger } from "../service/state.ts";
@@ -262,12 +263,21 @@ export class Runner {
     metrics.serviceChanges.add(seen.services - metrics.serviceChanges.value);
     metrics.endpointChanges.add(seen.endpointSlices - metrics.endpointChanges.value);
     metrics.decisions.set(decisions.size);
+    if (conflicts.length > metrics.conflicts.value) this.#tellConflicts(conflicts);
     metrics.conflicts.set(conflicts.length);
     for (const family of this.#families()) {
       const { internal, external } = noLocalEndpoints[family];
       metrics.noLocalEndpoints.labels(family, "internal").set(internal);
       metrics.noLocalEndpoints.labels(family, "external").set(external);
     }
+  }
+
+  #tellConflicts(conflicts: readonly Conflict[]): void {
+    const shown = conflicts.slice(0, 5).map(({ frontEnd, winner, losers }) => ({ frontEnd, winner, losers }));
+    this.#options.log.warn("Several services claim the same address and port, one of them gets it", {
+      conflicts: conflicts.length,
+      shown,
+    });
   }
 
   /**
