@@ -1,0 +1,56 @@
+/** The containers of a node that are served by a thread of ours, for they have an image and no command. */
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import type { ServedPlace } from "./server.ts";
+import type { ServerExit, ServerRequest } from "./thread.ts";
+
+/** A container that runs. */
+export interface RunningContainer {
+  /** Settles with the exit status once it has ended; never rejects. */
+  readonly ended: Promise<number>;
+  /** Asks it to end. */
+  terminate(): void;
+  /** Ends it at once. */
+  kill(): void;
+}
+
+/** Serves containers in one thread: a server costs a few sockets, no process. */
+export class ServerHost {
+  readonly #worker = new Worker(fileURLToPath(new URL("./thread.ts", import.meta.url)));
+  readonly #exits = new Map<number, (code: number) => void>();
+  #last = 0;
+
+  constructor() {
+    this.#worker.on("message", ({ id, code }: ServerExit) => this.#exit(id, code));
+    // A fault of the thread ends all its servers, as a crash of a node's container runtime would.
+    const failed = () => {
+      for (const id of this.#exits.keys()) this.#exit(id, 1);
+    };
+    this.#worker.on("error", failed);
+    this.#worker.on("exit", failed);
+  }
+
+  /** Starts the server of a container. */
+  start(place: ServedPlace, logFile: string): RunningContainer {
+    const id = ++this.#last;
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.#exits.set(id, resolve);
+    const ask = (request: ServerRequest) => this.#worker.postMessage(request);
+    ask({ type: "start", id, place, logFile });
+    return {
+      ended: promise,
+      terminate: () => ask({ type: "terminate", id }),
+      kill: () => ask({ type: "kill", id }),
+    };
+  }
+
+  /** Ends the thread with all its servers. */
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #exit(id: number, code: number): void {
+    this.#exits.get(id)?.(code);
+    this.#exits.delete(id);
+  }
+}
