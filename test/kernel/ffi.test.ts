@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { isSystemError } from "../../src/kernel/errno.ts";
 import * as ffi from "../../src/kernel/ffi.ts";
+import { listTables, openNftables } from "../../src/kernel/nftables/index.ts";
 
 // This process gets network and mount namespaces of its own, which go with it.
 ffi.unshare(ffi.CLONE.newnet | ffi.CLONE.newns);
@@ -149,4 +152,12 @@ test("system calls without a wrapper are made by number", () => {
   assert.equal(ffi.read(read as number, new Uint8Array(4)), 1);
   ffi.close(read as number);
   ffi.close(write as number);
+});
+
+test("a worker goes to another network namespace alone", async () => {
+  const worker = new Worker(new URL("worker.ts", import.meta.url));
+  const [tables] = await once(worker, "message");
+  assert.deepEqual(tables, ["of-worker"]);
+  using socket = openNftables();
+  assert.deepEqual(listTables(socket), []);
 });
