@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
+import { DatagramBatch } from "../../src/kernel/datagrams.ts";
 import { isSystemError } from "../../src/kernel/errno.ts";
 import * as ffi from "../../src/kernel/ffi.ts";
 import { listTables, openNftables } from "../../src/kernel/nftables/index.ts";
@@ -51,7 +52,7 @@ test("a datagram arrives with its sender's address", () => {
 
 test("many datagrams go out and come in at once, each to its receiver", () => {
   const [server, ...clients] = [udp(), udp(), udp()];
-  const batch = new ffi.DatagramBatch(8, 16);
+  const batch = new DatagramBatch(8, 16);
   for (const [i, client] of clients.entries()) {
     ffi.sendto(client.fd, Buffer.from(`from ${i}`), server.at);
   }
@@ -66,7 +67,7 @@ test("many datagrams go out and come in at once, each to its receiver", () => {
   assert.deepEqual(batch.address(1).slice(0, 16), clients[1]?.at);
   assert.equal(batch.receive(server.fd), 0);
 
-  const answers = new ffi.DatagramBatch(2, 16);
+  const answers = new DatagramBatch(2, 16);
   for (const [i, client] of clients.entries()) answers.set(i, Buffer.from(`to ${i}`), client.at);
   assert.equal(answers.send(server.fd, 2), 2);
   const buffer = new Uint8Array(16);

@@ -7,20 +7,8 @@ import {
   familyOf,
   isUnspecified,
 } from "../../net/address.ts";
-import {
-  AF,
-  bind,
-  close,
-  DatagramBatch,
-  getsockname,
-  SO,
-  SOCK,
-  SOL,
-  setsockopt,
-  socket,
-  type Watch,
-  watch,
-} from "../ffi.ts";
+import { DatagramBatch } from "../datagrams.ts";
+import { AF, bind, close, getsockname, SO, SOCK, SOL, setsockopt, socket, type Watch, watch } from "../ffi.ts";
 
 /** Where and how to listen. */
 export interface UdpOptions {
