@@ -26,7 +26,13 @@ import type { Mode, ModeFactory } from "./modes/mode.ts";
 import { Runner } from "./runner.ts";
 import { openSource } from "./source.ts";
 import { healthRoutes, ProxyHealth } from "./status/health.ts";
-import { registerBuildInfo, registerClientMetrics, registerFeatures, registerProxyMetrics } from "./status/metrics.ts";
+import {
+  registerBuildInfo,
+  registerClientMetrics,
+  registerFeatures,
+  registerIptablesCounters,
+  registerProxyMetrics,
+} from "./status/metrics.ts";
 import { statusPages } from "./status/pages.ts";
 import { ServiceHealthServers } from "./status/servicehealth.ts";
 
@@ -73,6 +79,7 @@ export class Agent {
     this.#events = logEvents(parts.log);
     this.#health = new ProxyHealth(parts.clock, 60_000);
     registerBuildInfo(this.#registry, parts.version);
+    registerIptablesCounters(this.#registry, () => this.#mode === "iptables");
     const healthy = this.#slis.gauges({
       name: "kubernetes_healthcheck",
       help: "Whether a health check succeeds.",

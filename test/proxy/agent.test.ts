@@ -28,7 +28,10 @@ for (const mode of modeNames) {
     machine.exec("nft", "flush", "ruleset");
     await eventually("the rules are back", async () => (await machine.get(url)) === two);
     await eventually("the repair is told of", () => agent.log.includes('reason="DriftRepaired"'));
-    assert.match(await machine.get("http://127.0.0.1:10249/metrics"), /^portolan_drift_repairs_total\{.*\} [1-9]/m);
+    const metrics = await machine.get("http://127.0.0.1:10249/metrics");
+    assert.match(metrics, /^portolan_drift_repairs_total\{.*\} [1-9]/m);
+    const counters = /^kubeproxy_iptables_localhost_nodeports_accepted_packets_total 0$/m.test(metrics);
+    assert.equal(counters, mode === "iptables");
     assert.equal(await machine.get("http://127.0.0.1:10249/proxyMode"), mode);
     assert.match(await machine.get("http://127.0.0.1:10256/healthz"), /"nodeEligible": true\}$/);
   });

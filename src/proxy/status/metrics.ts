@@ -1,4 +1,5 @@
 /** The metrics of the service proxy: kube-proxy's names with their meaning, and a few of our own. */
+import { type NamedCounter, readNamedCounters } from "../../kernel/nfacct.ts";
 import type { ApiResponse } from "../../kube/client.ts";
 import { exponentialBuckets, linearBuckets, type MetricOptions, type Registry } from "../../telemetry/metrics.ts";
 import { type FeatureGate, type FeatureName, featureEnabled, featureGates } from "../config/gates.ts";
@@ -179,4 +180,43 @@ export function registerClientMetrics(registry: Registry): (response: ApiRespons
     requests.labels(code, host, method).add(1);
     durations.labels(host, method).observe(seconds);
   };
+}
+
+/**
+ * Registers the packet counters that the rules of mode iptables have; they appear while that mode is in use.
+ *
+ * @param inUse whether it is.
+ */
+export function registerIptablesCounters(registry: Registry, inUse: () => boolean): void {
+  const help: Readonly<Record<string, readonly [name: string, help: string]>> = {
+    ct_state_invalid_dropped_pkts: [
+      "kubeproxy_iptables_ct_state_invalid_dropped_packets_total",
+      "Packets dropped because the connection tracker found them invalid",
+    ],
+    localhost_nps_accepted_pkts: [
+      "kubeproxy_iptables_localhost_nodeports_accepted_packets_total",
+      "Packets to node ports on loopback addresses",
+    ],
+  };
+  for (const [counter, [name, text]] of Object.entries(help)) {
+    const metric = registry.counters({
+      name,
+      help: text,
+      stability: "ALPHA",
+      calculate: () => {
+        metric.clear();
+        const found = inUse() ? tryReadCounters().find((each) => each.name === counter) : undefined;
+        if (found !== undefined) metric.labels().add(found.packets);
+      },
+    });
+  }
+}
+
+/** No counters where the kernel has none. */
+function tryReadCounters(): readonly NamedCounter[] {
+  try {
+    return readNamedCounters();
+  } catch {
+    return [];
+  }
 }
