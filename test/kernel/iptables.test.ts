@@ -171,6 +171,12 @@ for (const variant of variants) {
         xtables.restore("IPv4", input),
         /line 3: -A KUBE-TEST -j DROP --nonsense \(table nat\): .*unknown option "--nonsense"/,
       );
+      // What the kernel refuses, the legacy program knows by its table only.
+      const unknown = "-A KUBE-TEST -m nfacct --nfacct-name unknown -j RETURN";
+      await assert.rejects(
+        xtables.restore("IPv4", ["*nat\n:KUBE-TEST - [0:0]\n", `${unknown}\n`, "COMMIT\n"]),
+        variant === "nft" ? /line 3: -A KUBE-TEST -m nfacct/ : /line 4: the kernel refused table nat: /,
+      );
     });
 
     test("removes all of its own and nothing of others", async () => {
@@ -196,7 +202,10 @@ for (const variant of variants) {
       const { IPv4 } = desired.settings.families;
       assert(IPv4);
       await mode.replace({ ...desired, settings: { ...desired.settings, families: { IPv4 } } }, signal);
-      assert.doesNotMatch(await saved(xtables, "IPv6"), /KUBE-(SERVICES|EXT|SVC|SEP|FORWARD|NODEPORTS|POSTROUTING|PROXY)/);
+      assert.doesNotMatch(
+        await saved(xtables, "IPv6"),
+        /KUBE-(SERVICES|EXT|SVC|SEP|FORWARD|NODEPORTS|POSTROUTING|PROXY)/,
+      );
       assert.deepEqual(await mode.audit(signal), []);
     });
 
