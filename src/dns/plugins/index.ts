@@ -3,19 +3,35 @@
  * in a Corefile. A plugin that stands earlier sees queries first and replies last.
  */
 import type { Plugin } from "../server/plugin.ts";
+import { acl } from "./acl/acl.ts";
+import { any } from "./any/any.ts";
 import { bind } from "./bind/bind.ts";
+import { bufsize } from "./bufsize/bufsize.ts";
 import { cache } from "./cache/cache.ts";
+import { cancel } from "./cancel/cancel.ts";
+import { chaos } from "./chaos/chaos.ts";
 import { debug } from "./debug/debug.ts";
+import { erratic } from "./erratic/erratic.ts";
 import { errors } from "./errors/errors.ts";
 import { forward, proxy } from "./forward/forward.ts";
+import { header } from "./header/header.ts";
 import { health } from "./health/health.ts";
 import { kubernetes } from "./kubernetes/kubernetes.ts";
 import { loadbalance } from "./loadbalance/loadbalance.ts";
+import { local } from "./local/local.ts";
 import { log } from "./log/log.ts";
 import { loop } from "./loop/loop.ts";
+import { metadata } from "./metadata/metadata.ts";
+import { minimal } from "./minimal/minimal.ts";
+import { multisocket } from "./multisocket/multisocket.ts";
+import { nsid } from "./nsid/nsid.ts";
 import { prometheus } from "./prometheus/prometheus.ts";
 import { ready } from "./ready/ready.ts";
 import { reload } from "./reload/reload.ts";
+import { root } from "./root/root.ts";
+import { timeouts } from "./timeouts/timeouts.ts";
+import { tls } from "./tls/tls.ts";
+import { view } from "./view/view.ts";
 import { whoami } from "./whoami/whoami.ts";
 
 /**
@@ -25,7 +41,14 @@ import { whoami } from "./whoami/whoami.ts";
  * kubernetes file auto secondary etcd loop forward grpc erratic whoami view
  */
 export const plugins: readonly Plugin[] = [
+  root,
+  metadata,
+  cancel,
+  timeouts,
+  multisocket,
   reload,
+  nsid,
+  bufsize,
   bind,
   debug,
   ready,
@@ -33,11 +56,20 @@ export const plugins: readonly Plugin[] = [
   prometheus,
   errors,
   log,
+  local,
+  any,
+  chaos,
   loadbalance,
+  acl,
   cache,
+  header,
+  tls,
+  minimal,
   kubernetes,
   loop,
   forward,
   proxy,
+  erratic,
   whoami,
+  view,
 ];

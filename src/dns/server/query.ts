@@ -28,6 +28,8 @@ export class QueryState {
   metadata: Map<string, () => string> | undefined;
   /** Names of the plugins that were entered, in order; undefined unless somebody wants to know. */
   path: string[] | undefined;
+  /** The largest reply over UDP that the server wants to send, in bytes, whatever the client takes. */
+  udpSize = 65535;
   /** How often the server has asked itself on behalf of this query. */
   depth = 0;
   /** Called when the reply is on its way, with it (undefined if the query was dropped) and its size in bytes. */
@@ -69,7 +71,8 @@ export class Query {
 
   /** The largest reply that the client takes, in bytes. */
   get size(): number {
-    return this.client.protocol === "udp" ? Math.max(512, this.message.edns?.udpSize ?? 512) : 65535;
+    if (this.client.protocol !== "udp") return 65535;
+    return Math.min(this.state.udpSize, Math.max(512, this.message.edns?.udpSize ?? 512));
   }
 
   /** The same query with another message. */

@@ -1,0 +1,32 @@
+/** Plugin cancel: gives up on queries that take too long. */
+import { type Plugin, type Reply, ServeError } from "../../server/plugin.ts";
+import { RCODE } from "../../wire/codes.ts";
+
+const defaultTimeout = 5001;
+
+/** The plugin. */
+export const cancel: Plugin = {
+  name: "cancel",
+  setup(stanzas, site) {
+    const [stanza, second] = stanzas;
+    if (stanza === undefined) return undefined;
+    if (second !== undefined) throw second.error("may be given once in a server block");
+    const [text] = stanza.expect(0, 1);
+    const timeout = text === undefined ? defaultTimeout : stanza.duration(0, "the timeout");
+    if (timeout === 0) throw stanza.error("the timeout must be above 0");
+    const { clock } = site.env;
+    return {
+      name: "cancel",
+      serve(query, next) {
+        const outcome = next(query);
+        if (!(outcome instanceof Promise)) return outcome;
+        const done = new AbortController();
+        const late = clock.sleep(timeout, done.signal).then((slept): Reply => {
+          if (slept) throw new ServeError(RCODE.SERVFAIL, `plugin/cancel: no reply within ${timeout} ms`);
+          return undefined;
+        });
+        return Promise.race([outcome.finally(() => done.abort()), late]);
+      },
+    };
+  },
+};

@@ -1,0 +1,51 @@
+/** Plugin tls: the certificate of DNS over TLS, HTTPS and gRPC. */
+import { readFileSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { createSecureContext } from "node:tls";
+import { messageOf } from "../../server/log.ts";
+import type { Plugin } from "../../server/plugin.ts";
+import type { Settings } from "../../server/site.ts";
+
+/** What `client_auth` may say, and what that means for the handshake. */
+const clientAuth: Readonly<Record<string, { readonly requestCert: boolean; readonly rejectUnauthorized: boolean }>> = {
+  nocert: { requestCert: false, rejectUnauthorized: false },
+  request: { requestCert: true, rejectUnauthorized: false },
+  require: { requestCert: true, rejectUnauthorized: true },
+  verify_if_given: { requestCert: true, rejectUnauthorized: false },
+  require_and_verify: { requestCert: true, rejectUnauthorized: true },
+};
+
+/** The plugin. */
+export const tls: Plugin = {
+  name: "tls",
+  setup(stanzas, site) {
+    const [stanza, second] = stanzas;
+    if (stanza === undefined) return undefined;
+    if (second !== undefined) throw second.error("may be given once in a server block");
+    const [cert = "", key = "", ca] = stanza.expect(2, 3);
+    const read = (path: string) => readFileSync(isAbsolute(path) ? path : join(site.settings.root, path), "utf8");
+    let auth = clientAuth.nocert;
+    for (const property of stanza.properties) {
+      if (property.name !== "client_auth") throw stanza.unknown(property);
+      const [mode = ""] = property.expect(1);
+      if (!Object.hasOwn(clientAuth, mode)) {
+        throw property.error(`'${mode}' must be one of ${Object.keys(clientAuth).join(", ")}`);
+      }
+      auth = clientAuth[mode];
+    }
+    try {
+      const options: Settings["tls"] = {
+        cert: read(cert),
+        key: read(key),
+        ...(ca !== undefined && { ca: read(ca) }),
+        minVersion: "TLSv1.2",
+        ...auth,
+      };
+      createSecureContext(options);
+      site.settings.tls = options;
+    } catch (error) {
+      throw stanza.error(messageOf(error));
+    }
+    return undefined;
+  },
+};

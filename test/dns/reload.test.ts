@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { TYPE } from "../../src/dns/wire/codes.ts";
+import { encodeCopy, makeQuery } from "../../src/dns/wire/message.ts";
+import { Writer } from "../../src/dns/wire/writer.ts";
+import { dig, freePort, startDns } from "./support.ts";
+
+const block = (port: number, more: string) => `.:${port} {\n bind 127.0.0.1\n reload 2s 1s\n ${more}\n}\n`;
+const erratic = "erratic {\n drop 0\n }";
+
+test("a new Corefile is taken over without losing a query, a bad one is refused", async () => {
+  const [port, other] = [await freePort(), await freePort()];
+  const server = await startDns({ Corefile: block(port, erratic) });
+  const socket = createSocket("udp4");
+  let sent = 0;
+  let received = 0;
+  socket.on("message", () => received++);
+  const query = encodeCopy(new Writer(), makeQuery(1, "a.example.", TYPE.A));
+  const timer = setInterval(() => socket.send(query, port, "127.0.0.1", () => sent++), 2);
+  try {
+    server.write("Corefile", block(port, "nonsense"));
+    server.child.kill("SIGUSR1");
+    await server.until(/Unknown directive 'nonsense'/);
+    assert.equal(dig(port, "a.example.").length, 1);
+    server.write("Corefile", block(port, erratic) + block(other, erratic));
+    server.child.kill("SIGUSR1");
+    await server.until(/Reloading complete/);
+    assert.equal(dig(other, "a.example.").length, 1);
+    server.write("Corefile", block(port, "whoami"));
+    await server.until(/Reloading complete.*Reloading complete/s);
+    assert.equal(dig(port, "a.example.").length, 0);
+    assert.throws(() => dig(other, "a.example."));
+    clearInterval(timer);
+    await delay(200);
+    assert.ok(sent > 100);
+    assert.equal(received, sent);
+  } finally {
+    clearInterval(timer);
+    socket.close();
+    await server.stop();
+  }
+});
+
+test("SIGTERM ends the server, after the time that health asks for", async () => {
+  const [port, health] = [await freePort(), await freePort()];
+  const server = await startDns({
+    Corefile: block(port, `health 127.0.0.1:${health} {\n lameduck 1s\n }\n ${erratic}`),
+  });
+  assert.equal(await (await fetch(`http://127.0.0.1:${health}/health`)).text(), "OK");
+  server.child.kill("SIGTERM");
+  await delay(300);
+  assert.equal(dig(port, "a.example.").length, 1);
+  await new Promise((resolve) => server.child.on("exit", resolve));
+  assert.equal(server.child.exitCode, 0);
+  await server.stop();
+});
