@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, fork } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { after, beforeEach, describe, test } from "node:test";
 import * as ffi from "../../src/kernel/ffi.ts";
@@ -12,6 +13,7 @@ import {
   listSets,
   listTables,
   openNftables,
+  readRuleset,
   Transaction,
 } from "../../src/kernel/nftables/index.ts";
 
@@ -181,6 +183,41 @@ describe("a rule set that nft wrote", () => {
       listRules(socket, scope).map((rule) => JSON.stringify({ ...rule, handle: 0 })),
       rules.map((rule) => JSON.stringify({ ...rule, handle: 0 })),
     );
+  });
+});
+
+describe("the whole rule set", () => {
+  test("is read as it was at one moment, while somebody changes it all the time", async () => {
+    const changer = fork(new URL("changer.ts", import.meta.url));
+    try {
+      await once(changer, "message");
+      const numbers = new Set<string>();
+      let inconsistent = 0;
+      for (let i = 0; i < 100; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        const { consistent, chains, rules, sets } = readRuleset(socket, { family: "ip", table: "changing" }, 50);
+        if (!consistent) {
+          inconsistent++;
+          continue;
+        }
+        const number = (text = "") => text.replace(/.*-/, "");
+        const seen = [
+          ...chains.map((chain) => number(chain.chain)),
+          ...rules.map((rule) => number(rule.comment)),
+          ...sets.flatMap((set) => [
+            number(set.set),
+            ...set.elements.map(({ key }) => String(Buffer.from(key).readUInt32LE())),
+          ]),
+        ];
+        if (seen.length === 0) continue;
+        assert.equal(seen.length, 4);
+        assert.equal(new Set(seen).size, 1, seen.join(" "));
+        numbers.add(String(seen[0]));
+      }
+      assert.ok(numbers.size > 10, `${numbers.size} states were read, ${inconsistent} were inconsistent`);
+    } finally {
+      changer.kill();
+    }
   });
 });
 

@@ -38,6 +38,7 @@ export { ctKeys, metaKeys } from "./expressions/load.ts";
 export { firstRegister, type Register, register } from "./expressions/register.ts";
 export { decodeNftEvent, type NftChange, type NftEvent, watchNftables } from "./monitor.ts";
 export * as rules from "./rules.ts";
+export { type Ruleset, readRuleset } from "./ruleset.ts";
 export { decodeTrace, type TraceStep, watchTraces } from "./trace.ts";
 export {
   type AddMode,
