@@ -31,7 +31,9 @@ async function measureIn(namespace: string, services: number): Promise<ProxyFigu
   try {
     const child = inNamespace(namespace, () =>
       fork(join(import.meta.dirname, "proxy", "measure.ts"), [String(services)], {
-        execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
+        // As the launcher does: compiled code is kept, and the young generation is small.
+        execArgv: ["--expose-gc", "--max-semi-space-size=8", "--disable-warning=ExperimentalWarning"],
+        env: { ...process.env, NODE_COMPILE_CACHE: join(import.meta.dirname, "..", ".toolchain", "compile-cache") },
       }),
     );
     const failed = once(child, "exit").then(([status]) => {
