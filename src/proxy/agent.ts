@@ -5,7 +5,7 @@
 import { hostname } from "node:os";
 import type { KubeClient } from "../kube/client.ts";
 import type { Source } from "../kube/source.ts";
-import { isUnspecified } from "../net/address.ts";
+import { families, isUnspecified } from "../net/address.ts";
 import { tryParseHostPort } from "../net/protocol.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import { type HttpHandler, listenHttp, router } from "../telemetry/http.ts";
@@ -195,7 +195,10 @@ export class Agent {
       const listenWhereNodePortsAnswer = () => servers.setHosts(healthCheckHosts(inputs), signal);
       const runner = this.#runner(session, inputs, servers, listenWhereNodePortsAnswer);
       await inputs.start(
-        (change) => runner.changed(change),
+        (change) => {
+          runner.changed(change);
+          if (change === "settings") void listenWhereNodePortsAnswer();
+        },
         (node) => this.#health.setNode(node),
         signal,
       );
@@ -317,9 +320,9 @@ export class Agent {
 
 /** Health checks of Services answer where node ports do. */
 function healthCheckHosts({ settings }: Inputs): readonly string[] {
-  const where = Object.values(settings.families).map(({ nodePortAddresses }) => nodePortAddresses);
-  const hosts = where.flatMap((addresses) => (addresses.kind === "addresses" ? addresses.addresses : []));
-  if (where.every(({ kind }) => kind === "addresses")) return hosts;
-  // `::` takes IPv4 too.
-  return [settings.families.IPv6 === undefined ? "0.0.0.0" : "::"];
+  return families.flatMap((family): readonly string[] => {
+    const where = settings.families[family]?.nodePortAddresses;
+    if (where?.kind === "addresses") return where.addresses;
+    return where === undefined ? [] : [family === "IPv4" ? "0.0.0.0" : "::"];
+  });
 }

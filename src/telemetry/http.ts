@@ -65,6 +65,8 @@ export interface HttpListenOptions {
   readonly name: string;
   /** Address to listen on, in the network namespace that this process is in. */
   readonly host: string;
+  /** True: `::` does not take IPv4 too. */
+  readonly ipv6Only?: boolean;
   /** 0: a free one. */
   readonly port: number;
   readonly handler: HttpHandler;
@@ -136,7 +138,7 @@ class Listener implements HttpListener {
 
   async #listen(): Promise<void> {
     if (this.#signal.aborted) return;
-    const { name, host, port, handler, log } = this.#options;
+    const { name, host, port, ipv6Only = false, handler, log } = this.#options;
     const server = createServer({ maxHeaderSize: limits.header }, (request, response) => {
       answer(handler, request, response).catch((error: unknown) => {
         if (request.complete) log.error(error, "Answering an HTTP request failed", { server: name, path: request.url });
@@ -149,7 +151,7 @@ class Listener implements HttpListener {
     server.maxConnections = limits.connections;
     const failure = await new Promise<Error | undefined>((resolve) => {
       server.once("error", resolve);
-      server.listen({ host, port, exclusive: true }, () => resolve(undefined));
+      server.listen({ host, port, ipv6Only, exclusive: true }, () => resolve(undefined));
     });
     const where = formatHostPort(host, port);
     if (failure === undefined) {

@@ -65,6 +65,15 @@ test("a node of a cluster: Services, health checks, node eligibility, Events, an
   await eventually("the changed slice counts", async () => (await machine.get("http://10.96.0.20/")) === two);
   await eventually("no endpoint is local", async () => (await machine.get(check)).includes('"localEndpoints": 0'));
 
+  const addresses = [{ type: "InternalIP", address: "192.168.9.1" }];
+  machine.exec("ip", "address", "add", "192.168.9.1/24", "dev", "pods");
+  api.request("PATCH", "/api/v1/nodes/here/status", { status: { addresses } });
+  const moved = "http://192.168.9.1:30999/";
+  await eventually("the health check follows the node's address", async () =>
+    (await machine.get(moved)).startsWith("{"),
+  );
+  await eventually("it left the old address", async () => (await machine.get(check)) === "curl: 7");
+
   const taints = [{ key: "ToBeDeletedByClusterAutoscaler", effect: "NoSchedule" }];
   api.request("PATCH", "/api/v1/nodes/here", { spec: { taints } });
   await eventually("the node is not eligible", async () =>
@@ -85,7 +94,7 @@ test("a node of a cluster: Services, health checks, node eligibility, Events, an
   again.request("PUT", `${slices}/web-1`, slice(one));
   await eventually("changes after the outage count", async () => (await machine.get("http://10.96.0.20/")) === one);
   again.request("DELETE", "/api/v1/namespaces/default/services/web");
-  await eventually("the health check is closed", async () => (await machine.get(check)) === "curl: 7");
+  await eventually("the health check is closed", async () => (await machine.get(moved)) === "curl: 7");
   assert.match(await machine.get("http://127.0.0.1:10249/metrics"), /^rest_client_requests_total\{code="200",/m);
   assert.equal(await agent.end("SIGTERM"), 0);
 });

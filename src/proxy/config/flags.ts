@@ -125,7 +125,7 @@ export const configurationFlags = {
   "conntrack-udp-timeout": durationFlag(0, { help: `Timeout of UDP without a reply; 0: as it is. ${ignored}` }),
   "conntrack-udp-timeout-stream": durationFlag(0, { help: `Timeout of UDP with replies; 0: as it is. ${ignored}` }),
   "config-sync-period": durationFlag(defaults.configSyncPeriod, {
-    help: `How often objects are refreshed from the API. ${ignored}`,
+    help: `Accepted for compatibility; objects are followed all the time. ${ignored}`,
   }),
   "healthz-port": intFlag(10256, {
     help: `Port of the health server; 0: none.`,

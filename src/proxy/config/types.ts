@@ -34,7 +34,7 @@ export interface KubeProxyConfiguration {
   readonly nodePortAddresses: readonly string[];
   readonly oomScoreAdj: number;
   readonly conntrack: ConntrackConfiguration;
-  /** How often everything is listed anew from the API; 0 is not allowed. */
+  /** Accepted for compatibility; objects are followed all the time. */
   readonly configSyncPeriod: number;
   /** Without use since the userspace mode went away upstream. */
   readonly portRange: string;

@@ -48,35 +48,50 @@ export class ServiceHealthServers {
   readonly #options: ServiceHealthOptions;
   readonly #servers = new Map<string, Server>();
   #hosts: readonly string[] = ["0.0.0.0"];
+  #last: Promise<void> = Promise.resolve();
 
   constructor(options: ServiceHealthOptions) {
     this.#options = options;
   }
 
   /** Listens on these addresses of the node from now on. */
-  async setHosts(hosts: readonly string[], signal: AbortSignal): Promise<void> {
-    if (hosts.length === this.#hosts.length && hosts.every((host, i) => host === this.#hosts[i])) return;
-    this.#hosts = hosts;
-    const checks = new Map([...this.#servers].map(([key, { check }]) => [key, check]));
-    await Promise.all([...checks.keys()].map((key) => this.#close(key)));
-    await this.apply(checks, signal);
+  setHosts(hosts: readonly string[], signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      if (hosts.length === this.#hosts.length && hosts.every((host, i) => host === this.#hosts[i])) return;
+      this.#hosts = hosts;
+      const checks = new Map([...this.#servers].map(([key, { check }]) => [key, check]));
+      await this.#closeAll();
+      for (const [key, check] of checks) await this.#open(key, check, signal);
+    });
   }
 
   /** Opens, changes and closes servers: health checks by Service, undefined for those that are gone. */
-  async apply(checks: ReadonlyMap<string, HealthCheck | undefined>, signal: AbortSignal): Promise<void> {
-    const moved = [...checks].filter(([key, check]) => check?.port !== this.#servers.get(key)?.check.port);
-    // First all that go: a port may move from one Service to another.
-    await Promise.all(moved.map(([key]) => this.#close(key)));
-    for (const [key, check] of checks) {
-      const server = this.#servers.get(key);
-      if (check === undefined) continue;
-      if (server !== undefined) server.check = check;
-      else await this.#open(key, check, signal);
-    }
+  apply(checks: ReadonlyMap<string, HealthCheck | undefined>, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      const moved = [...checks].filter(([key, check]) => check?.port !== this.#servers.get(key)?.check.port);
+      // First all that go: a port may move from one Service to another.
+      await Promise.all(moved.map(([key]) => this.#close(key)));
+      for (const [key, check] of checks) {
+        const server = this.#servers.get(key);
+        if (check === undefined) continue;
+        if (server !== undefined) server.check = check;
+        else await this.#open(key, check, signal);
+      }
+    });
   }
 
   /** Closes all. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#inTurn(() => this.#closeAll());
+  }
+
+  /** One change after the other. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    this.#last = this.#last.then(work);
+    return this.#last;
+  }
+
+  async #closeAll(): Promise<void> {
     await Promise.all([...this.#servers.keys()].map((key) => this.#close(key)));
   }
 
@@ -85,7 +100,7 @@ export class ServiceHealthServers {
     const name = `health check of ${key}`;
     const handler = () => serviceHealthReply(this.#servers.get(key)?.check ?? check, isHealthy());
     const listen = (host: string) =>
-      listenHttp({ name, host, port: check.port, handler, log, clock, hardFail: false }, signal);
+      listenHttp({ name, host, port: check.port, ipv6Only: true, handler, log, clock, hardFail: false }, signal);
     const listeners = Promise.all(this.#hosts.map(listen));
     this.#servers.set(key, { check, listeners });
     for (const { failure } of await listeners) if (failure !== undefined) onFailure(check, failure);
