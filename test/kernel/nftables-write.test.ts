@@ -10,6 +10,8 @@ import {
   hostU32Bytes,
   keyLayout,
   listElements,
+  listObjects,
+  listRules,
   listTables,
   openNftables,
   priorities,
@@ -363,6 +365,72 @@ describe("a transaction", () => {
     transaction.deleteTable(demo);
     transaction.commit(socket);
     assert.deepEqual(listTables(socket), []);
+  });
+
+  test("puts rules where it is told to, and replaces and removes them by handle", () => {
+    const chain = { ...demo, chain: "c" };
+    const rule = (comment: string) => ({ ...chain, expressions: [rules.counter()], comment });
+    const listed = () => listRules(socket, chain).map(({ comment }) => comment);
+    const handleOf = (comment: string) => listRules(socket, chain).find((r) => r.comment === comment)?.handle ?? 0;
+    const transaction = new Transaction();
+    transaction.addTable(demo);
+    transaction.addChain(chain);
+    for (const comment of ["b", "d"]) transaction.addRule(rule(comment));
+    transaction.insertRule(rule("a"));
+    transaction.commit(socket);
+    assert.deepEqual(listed(), ["a", "b", "d"]);
+    transaction.addRule(rule("c"), { after: handleOf("b") });
+    transaction.addRule(rule("0"), { before: handleOf("a") });
+    transaction.replaceRule({ ...rule("e"), handle: handleOf("d") });
+    transaction.commit(socket);
+    assert.deepEqual(listed(), ["0", "a", "b", "c", "e"]);
+    transaction.deleteRule({ ...chain, handle: handleOf("b") });
+    transaction.deleteRule({ ...chain, handle: 9999 }, "destroy");
+    transaction.commit(socket);
+    assert.deepEqual(listed(), ["0", "a", "c", "e"]);
+    transaction.flushRules(chain);
+    transaction.commit(socket);
+    assert.deepEqual(listed(), []);
+  });
+
+  test("that creates fails on what exists, and does not remove what is in use", () => {
+    makeSet();
+    const transaction = new Transaction();
+    const refused = (code: string) => (error: unknown) => error instanceof NetlinkError && error.code === code;
+    transaction.addElement(set, key(1));
+    transaction.commit(socket);
+    transaction.addElement(set, key(2));
+    transaction.addElements(set, [{ key: key(1) }], "create");
+    assert.throws(() => transaction.commit(socket), refused("EEXIST"));
+    transaction.addTable(demo, "create");
+    assert.throws(() => transaction.commit(socket), refused("EEXIST"));
+    transaction.addChain({ ...demo, chain: "used" });
+    transaction.addChain({ ...demo, chain: "user" });
+    transaction.addRule({ ...demo, chain: "user", expressions: [rules.jump("used")] });
+    transaction.commit(socket);
+    transaction.deleteChain({ ...demo, chain: "used" });
+    assert.throws(() => transaction.commit(socket), refused("EBUSY"));
+    transaction.deleteChain({ ...demo, chain: "user" });
+    transaction.deleteChain({ ...demo, chain: "used" });
+    transaction.deleteChain({ ...demo, chain: "used" }, "destroy");
+    transaction.commit(socket);
+  });
+
+  test("makes named objects that rules use", () => {
+    const transaction = new Transaction();
+    transaction.addTable(demo);
+    transaction.addObject({ ...demo, name: "hits", type: "counter", state: rules.counter(), comment: "all hits" });
+    transaction.addChain({ ...demo, chain: "c" });
+    transaction.addRule({ ...demo, chain: "c", expressions: [{ kind: "objref", type: "counter", name: "hits" }] });
+    transaction.commit(socket);
+    assert.match(
+      nft("list", "ruleset"),
+      /counter hits \{\s+comment "all hits"\s+packets 0 bytes 0\s+\}.+counter name "hits"/s,
+    );
+    transaction.flushRules(demo);
+    transaction.deleteObject({ ...demo, name: "hits", type: "counter" });
+    transaction.commit(socket);
+    assert.deepEqual(listObjects(socket), []);
   });
 
   test("that could not be encoded is not sent, and can be used again", () => {

@@ -2,10 +2,13 @@
  * Short forms for the expressions that rules are usually made of, so that code which writes rules reads like them:
  *
  * ```ts
- * rule([...match.protocol("tcp"), ...match.destinationPort(80), counter(), accept])
+ * transaction.addRule({
+ *   ...{ family: "ip", table: "demo", chain: "input" },
+ *   expressions: [...rules.isProtocol(6), ...rules.isDestinationPort(80), rules.counter(), rules.accept],
+ * });
  * ```
  *
- * A part that loads a key for a lookup says where it goes; see {@link loadKey} for concatenations.
+ * Comparisons use the first register; a part that loads a key for a lookup says where it goes ({@link loadKey}).
  */
 
 import { hostU32Bytes, interfaceNameBytes, padded, u16Bytes } from "./datatypes.ts";

@@ -253,14 +253,16 @@ export class Transaction {
    * @param set with `id` for an anonymous set: what {@link addSet} returned.
    */
   addElements(set: SetRef & { readonly id?: number }, elements: Iterable<Element>, mode: AddMode = "add"): void {
+    // Flags and id are the message's: it must not be shared with other elements then.
+    const own = mode === "create" || set.id !== undefined;
+    if (own) this.#closeElements();
     for (const element of elements) {
       this.#openElements(operation.newElements, set, mode === "create" ? messageFlags.exclusive : 0, set.id);
       this.#incomplete = true;
       encodeElement(this.#writer, element);
       this.#incomplete = false;
     }
-    // Flags and id belong to these elements only.
-    if (mode === "create" || set.id !== undefined) this.#closeElements();
+    if (own) this.#closeElements();
   }
 
   /** Removes elements, in as many messages as they need. Only their keys count. */
