@@ -43,7 +43,7 @@ export function tryParseName(text: string, origin = "."): string | undefined {
   const absolute = endsWithDot(text);
   const name = absolute ? text : origin === "." ? `${text}.` : `${text}.${origin}`;
   if (wireLength(name) === undefined) return undefined;
-  if (!name.includes("\\")) return name;
+  if (plainName.test(name)) return name;
   return `${labelsOf(name)
     .map((label) => escapeLabel(unescapeLabel(label)))
     .join(".")}.`;
