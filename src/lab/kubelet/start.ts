@@ -1,0 +1,106 @@
+/** Starts containers: programs of this machine, or the server that stands in for an image. */
+import { signalProcess, spawnInside } from "../../kernel/programs.ts";
+import { serverSettings } from "../pods/answer.ts";
+import type { RunningContainer, ServerHost } from "../pods/host.ts";
+import { BoundedLog } from "../pods/log.ts";
+import type { Sandbox } from "./actions.ts";
+import type { EnvVariable, Pod, PodContainer } from "./pod.ts";
+
+/** Exit status of what could not be started, as shells have it. */
+const notStarted = 127;
+/** Added to a signal's number, as shells do. */
+const signalBase = 128;
+const signalNumbers: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGTERM: 15,
+};
+
+/** The log file of a container. */
+export function logFile({ folder }: Pick<Sandbox, "folder">, container: string): string {
+  return `${folder}/${container}.log`;
+}
+
+/** Starts a container of a pod. That it cannot be started comes as its end, with the reason in its log. */
+export function startContainer(
+  pod: Pod,
+  node: string,
+  container: PodContainer,
+  sandbox: Sandbox,
+  servers: ServerHost,
+): RunningContainer {
+  const env = { ...sandbox.environment, ...environmentOf(container.env, pod, sandbox) };
+  const file = logFile(sandbox, container.name);
+  const args = container.args.map((text) => expand(text, env));
+  if (container.command.length === 0) {
+    const identity = { pod: pod.name, namespace: pod.namespace, node, container: container.name };
+    const settings = serverSettings({ args, env, ports: container.ports });
+    return servers.start({ namespace: sandbox.namespace, identity, settings }, file);
+  }
+  const command = container.command.map((text) => expand(text, env));
+  return startProgram([...command, ...args], { env, cwd: container.workingDir }, sandbox, new BoundedLog(file));
+}
+
+function startProgram(
+  argv: readonly string[],
+  options: { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
+  { namespace, disguise }: Sandbox,
+  log: BoundedLog,
+): RunningContainer {
+  const child = spawnInside(
+    namespace,
+    argv,
+    { ...options, detached: true, stdio: ["ignore", "pipe", "pipe"] },
+    disguise,
+  );
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (piece: Uint8Array) => log.append(piece));
+  const { promise: ended, resolve } = Promise.withResolvers<number>();
+  child.on("error", (error) => {
+    log.line(`cannot be started: ${error.message}`);
+    resolve(notStarted);
+  });
+  child.on("exit", (code, signal) => resolve(code ?? signalBase + (signalNumbers[signal ?? ""] ?? 0)));
+  const send = (signal: NodeJS.Signals) => child.pid !== undefined && signalProcess(-child.pid, signal);
+  // What a program leaves behind in its group goes with it.
+  void ended.then(() => send("SIGKILL"));
+  return { ended, terminate: () => void send("SIGTERM"), kill: () => void send("SIGKILL") };
+}
+
+/** A container's own environment variables, with references to earlier ones replaced. */
+export function environmentOf(
+  variables: readonly EnvVariable[],
+  pod: Pod,
+  sandbox: Pick<Sandbox, "addresses">,
+): Readonly<Record<string, string>> {
+  const result: Record<string, string> = {};
+  for (const variable of variables) {
+    result[variable.name] =
+      "value" in variable ? expand(variable.value, result) : fieldOf(variable.fieldPath, pod, sandbox);
+  }
+  return result;
+}
+
+/** Replaces `$(NAME)` by the variable of that name, and `$$(` by `$(`; what is not known stays. */
+export function expand(text: string, env: Readonly<Record<string, string>>): string {
+  return text.replaceAll(/\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)/g, (found, name?: string) =>
+    name === undefined ? "$" : (env[name] ?? found),
+  );
+}
+
+/** The field of a pod that an environment variable may take (the downward API); empty for others. */
+function fieldOf(path: string, pod: Pod, { addresses }: Pick<Sandbox, "addresses">): string {
+  const [, map, key = ""] = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path) ?? [];
+  if (map === "labels" || map === "annotations") return pod[map][key] ?? "";
+  const fields: Readonly<Record<string, string>> = {
+    "metadata.name": pod.name,
+    "metadata.namespace": pod.namespace,
+    "metadata.uid": pod.uid,
+    "spec.nodeName": pod.node,
+    "status.podIP": addresses[0] ?? "",
+    "status.podIPs": addresses.join(","),
+  };
+  return fields[path] ?? "";
+}
