@@ -12,8 +12,10 @@ export const MAX_NAME = 255;
 /** The longest label, in bytes (RFC 1035 2.3.4). */
 export const MAX_LABEL = 63;
 
-/** Characters that are escaped with a backslash in a label: `.`, `\`, `"`, `(`, `)`, `;`, `@`, `'`, `$` and the space. */
-const special = new Set([...".\"();@\\' $"].map((character) => character.charCodeAt(0)));
+/** Characters that are escaped with a backslash in a label. */
+const special = new Set([...".\"();@\\' "].map((character) => character.charCodeAt(0)));
+/** What a name without anything to escape consists of. */
+const plainName = /^[!#-&*-:<-?A-[\]-~]+$/;
 
 /** Per byte, how it is written in a label; itself for the bytes of ordinary names. */
 const labelText: readonly string[] = Array.from({ length: 256 }, (_, byte) => {
