@@ -14,7 +14,7 @@ import type { NodeSettings } from "../../../service/settings.ts";
 import type { Desired, Drift, Mode } from "../mode.ts";
 import { Heritage } from "./adopt.ts";
 import { type Element, elementsOfSettings, identityOf } from "./elements.ts";
-import { tableFamily, tableName } from "./layout.ts";
+import { setsOf, tableFamily, tableName } from "./layout.ts";
 import { affinityChain, type ChainText, type RulesetSettings, ruleset } from "./ruleset.ts";
 import { difference, type Edits, Reconciler, TableState } from "./state.ts";
 import { fingerprints, KernelTable, type TableContent } from "./table.ts";
@@ -75,11 +75,8 @@ export class NftablesMode implements Mode {
     for (const [family, served] of this.#served) {
       const where = `table ${tableFamily(family)} ${tableName}`;
       const content = this.#tables[family].read({ elements: !this.#following });
-      if (content === undefined) drifts.push({ what: `${where}: gone` });
-      else
-        drifts.push(
-          ...compare(content, served, chainsOf(family, served)).map((what) => ({ what: `${where}: ${what}` })),
-        );
+      const found = content === undefined ? ["gone"] : compare(content, family, served);
+      drifts.push(...found.map((what) => ({ what: `${where}: ${what}` })));
     }
     return drifts;
   }
@@ -210,18 +207,24 @@ function changesOf(changes: Changes, family: Family): ReadonlyMap<DecisionKey, D
 }
 
 /** What differs between the kernel and what was put there, as far as it was read. */
-function compare(content: TableContent, { settings, state }: Served, chains: readonly ChainText[]): readonly string[] {
+function compare(content: TableContent, family: Family, served: Served): readonly string[] {
   const found: string[] = [];
   const there = new Set(content.chains.map(({ chain }) => chain));
-  for (const { name, rules } of chains) {
+  for (const { name, rules } of chainsOf(family, served)) {
     if (!there.delete(name)) found.push(`chain ${name}: gone`);
     else if (JSON.stringify(content.rules.get(name) ?? []) !== JSON.stringify(fingerprints(rules))) {
       found.push(`chain ${name}: its rules were changed`);
     }
   }
   for (const chain of there) found.push(`chain ${chain}: not ours`);
+  const sets = new Set(setsOf(family, served.affinities).keys());
+  for (const set of sets.difference(content.sets)) found.push(`set ${set}: gone`);
+  for (const set of new Set(content.sets.keys()).difference(sets)) found.push(`set ${set}: not ours`);
   if (content.elements === undefined) return found;
-  const { deletes, adds } = difference(content.elements, [...elementsOfSettings(settings), ...state.elements()]);
+  const { deletes, adds } = difference(content.elements, [
+    ...elementsOfSettings(served.settings),
+    ...served.state.elements(),
+  ]);
   const wanted = new Set(adds.map(identityOf));
   found.push(...counted("missing or changed", adds));
   found.push(
