@@ -13,7 +13,7 @@ import { kubeProxyLeftovers, leftoversBeside, removeLeftovers } from "../proxy/l
 import { chooseMode, modeFactories, modeNames } from "../proxy/modes/index.ts";
 import { Reloads } from "../proxy/reload.ts";
 import { systemClock } from "../telemetry/clock.ts";
-import { type LogOptions, LogWriter, type Severity } from "../telemetry/log.ts";
+import { errorText, type LogOptions, LogWriter, type Severity } from "../telemetry/log.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 import { programVersion } from "./version.ts";
 
@@ -68,7 +68,15 @@ function outcome(failures: readonly string[]): number {
 }
 
 function resolve(parsed: Parsed): AgentOptions {
-  return resolveOptions(parsed, (path) => readFileSync(path, "utf8"), modeNames);
+  return resolveOptions(parsed, readConfigFile, modeNames);
+}
+
+function readConfigFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Error(`--config ${path}: cannot be read: ${errorText(error)}`);
+  }
 }
 
 async function serve(parsed: Parsed, options: AgentOptions, log: LogWriter, context: CommandContext): Promise<number> {

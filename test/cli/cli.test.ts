@@ -14,7 +14,7 @@ const program = join(root, "portolan");
 function run(file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const { status, stdout, stderr } = spawnSync(file, args, {
     encoding: "utf8",
-    env: { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, HOME: "/nonexistent", ...env },
+    env: { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, HOME: "/proc/nothing", ...env },
   });
   return { status, out: stdout, err: stderr };
 }

@@ -22,9 +22,14 @@ const wrong: readonly [name: string, args: readonly string[], status: number, me
     2,
     /^Error: KubeProxyConfiguration\.mode: Invalid value: "magic": must be .* or blank/,
   ],
-  ["no configuration file", ["--config", "/nonexistent"], 1, /^Error: ENOENT: .*'\/nonexistent'\n$/],
-  ["no manifests", ["--manifests", "/nonexistent"], 2, /^Error: --manifests \/nonexistent: is no directory$/m],
-  ["no kubeconfig file", ["--kubeconfig", "/nonexistent"], 1, /^Error: .*\/nonexistent/m],
+  [
+    "no configuration file",
+    ["--config", "/proc/nothing"],
+    1,
+    /^Error: --config \/proc\/nothing: cannot be read: ENOENT: .*\n$/,
+  ],
+  ["no manifests", ["--manifests", "/proc/nothing"], 2, /^Error: --manifests \/proc\/nothing: is no directory$/m],
+  ["no kubeconfig file", ["--kubeconfig", "/proc/nothing"], 1, /^Error: .*\/proc\/nothing/m],
   ["no cluster at all", [], 1, /KUBERNETES_SERVICE_HOST is not set/],
 ];
 
