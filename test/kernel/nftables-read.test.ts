@@ -187,6 +187,11 @@ describe("a rule set that nft wrote", () => {
 });
 
 describe("the whole rule set", () => {
+  test("of a table that does not exist is empty", () => {
+    const { generation: _, ...lists } = readRuleset(socket, { family: "ip", table: "nowhere" });
+    assert.deepEqual(lists, { consistent: true, tables: [], chains: [], rules: [], sets: [], objects: [] });
+  });
+
   test("is read as it was at one moment, while somebody changes it all the time", async () => {
     const changer = fork(new URL("changer.ts", import.meta.url));
     try {

@@ -87,7 +87,13 @@ export function listRules(socket: NetlinkSocket, scope: DumpScope & { readonly c
 
 /** The sets and maps, anonymous ones as well, without their elements. */
 export function listSets(socket: NetlinkSocket, scope: DumpScope = {}): NftSet[] {
-  return dump(socket, "list sets", operation.getSet, scope, undefined, decodeSet);
+  try {
+    return dump(socket, "list sets", operation.getSet, scope, undefined, decodeSet);
+  } catch (error) {
+    // Of a table that does not exist; other lists are just empty then.
+    if (isNotFound(error)) return [];
+    throw error;
+  }
 }
 
 /** How often a dump is repeated in which elements came twice. */
