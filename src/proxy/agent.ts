@@ -121,6 +121,8 @@ export class Agent {
         session.signal,
       );
       await runner.once(session.signal);
+      const { size } = inputs.state.decisions;
+      this.#parts.log.info("Kernel programmed once", { mode: session.mode.name, servicePorts: size });
       await this.#removeLeftovers(options, session);
     });
   }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import test from "node:test";
 import { type Clock, systemClock } from "./clock.ts";
 import { type HttpHandler, listenHttp, router, textReply } from "./http.ts";
@@ -102,4 +102,26 @@ test("aborting the signal closes the server", async () => {
   stop.abort();
   await listener.close();
   await assert.rejects(fetch(url));
+});
+
+test("strange and broken requests do not harm the server", async (t) => {
+  const { listener, url } = await serve(({ path }) => textReply(200, path), t);
+  const send = (bytes: string) =>
+    new Promise<string>((resolve) => {
+      let text = "";
+      const socket = connect(listener.port ?? 0, "127.0.0.1", () => socket.end(bytes));
+      socket.setEncoding("utf8").on("data", (part) => {
+        text += part;
+      });
+      socket.on("close", () => resolve(text)).on("error", () => {});
+    });
+  const end = " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+  assert.match(await send(`OPTIONS *${end}`), /^HTTP\/1\.1 200 OK[\s\S]*\n\/$/);
+  assert.match(await send(`GET http://other/x${end}`), /\n\/$/);
+  assert.match(await send(`GET //other/x${end}`), /\n\/$/);
+  assert.match(await send(`GET /%zz/../..?%${end}`), /\n\/$/);
+  assert.match(await send("garbage\r\n\r\n"), /^HTTP\/1\.1 400 /);
+  assert.match(await send(`GET /${"x".repeat(20_000)}${end}`), /^HTTP\/1\.1 431 /);
+  await send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");
+  assert.equal(await (await fetch(`${url}/well`)).text(), "/well");
 });

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import fc from "fast-check";
 import { parseFlags } from "../../config/flags.ts";
+import { InvalidInputError } from "../../config/problems.ts";
 import { defaultConfiguration } from "./defaults.ts";
 import { proxyFlags } from "./flags.ts";
 import { resolveOptions } from "./options.ts";
@@ -245,4 +247,26 @@ test("wrong command lines are refused", () => {
   assert.throws(() => resolve("--config"), /--config needs an argument/);
   assert.throws(() => resolve("--vmodule=x"), /--vmodule: "x" is not like file=level/);
   assert.throws(() => resolve("--iptables-masquerade-bit=32"), /iptables\.masqueradeBit: Invalid value: 32/);
+});
+
+test("whatever a file contains, it is read or refused with reasons", () => {
+  const { config } = resolve("");
+  const names = Object.keys(writeConfiguration(config));
+  const documents = fc.dictionary(fc.oneof(fc.constantFrom(...names), fc.string()), fc.jsonValue());
+  const texts = fc.oneof(
+    fc.string(),
+    fc.string().map((text) => header + text),
+    documents.map((document) => header + JSON.stringify(document).slice(1, -1)),
+    documents.map((document) => JSON.stringify({ ...writeConfiguration(config), ...document })),
+  );
+  fc.assert(
+    fc.property(texts, (text) => {
+      try {
+        resolveOptions(parseFlags(proxyFlags, ["--config=f"]), () => text, modes);
+      } catch (error) {
+        assert.ok(error instanceof InvalidInputError && error.problems.length > 0, String(error));
+      }
+    }),
+    { numRuns: 500 },
+  );
 });
