@@ -29,8 +29,8 @@ export interface InputsOptions {
   readonly source: Source;
   readonly options: ProxyOptions;
   readonly nodeName: string;
-  /** True where it is worth a warning if there is no Node of that name. */
-  readonly expectNode: boolean;
+  /** True where it is worth a warning if there is no Node of that name; default false. */
+  readonly expectNode?: boolean;
   /** Goes before the Node's addresses of its family. */
   readonly bindAddress: Address | undefined;
   /** The families that this machine can serve. */
@@ -85,7 +85,7 @@ export class Inputs {
     onNode: (node: Node) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const { addresses, clock, log, options, nodeName, expectNode } = this.#options;
+    const { addresses, clock, log, options, nodeName, expectNode = false } = this.#options;
     let ready = false;
     const change = (what: InputChange) => {
       if (ready) onChange(what);
