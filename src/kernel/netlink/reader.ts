@@ -19,11 +19,14 @@ export class MessageReader {
   #start = 0;
   #length = 0;
 
-  /** @param length how many bytes of the buffer are the datagram. */
-  constructor(bytes: Uint8Array, length = bytes.length) {
+  /**
+   * @param length how many bytes of the buffer are the datagram.
+   * @param view of the same bytes, where a buffer is read again and again.
+   */
+  constructor(bytes: Uint8Array, length = bytes.length, view?: DataView) {
     if (length > bytes.length) throw new RangeError(`${length} bytes exceed the buffer of ${bytes.length}`);
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = view ?? new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#end = length;
   }
 

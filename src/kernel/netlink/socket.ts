@@ -46,6 +46,7 @@ export class NetlinkSocket implements Disposable {
   readonly port: number;
   readonly #fd: number;
   readonly #buffer = new Uint8Array(receiveSize);
+  readonly #view = new DataView(this.#buffer.buffer);
   readonly #writer = new NetlinkWriter();
   #sequence = 0;
   #open = true;
@@ -210,7 +211,7 @@ export class NetlinkSocket implements Disposable {
     for (;;) {
       try {
         const length = ffi.recv(this.#fd, this.#buffer, flags | ffi.MSG.trunc);
-        return length === undefined ? undefined : wholeDatagram(this.#buffer, length);
+        return length === undefined ? undefined : wholeDatagram(this.#buffer, length, this.#view);
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
         if (error.code === "ENOBUFS") throw new NetlinkError(name, { errno: error.errno });
@@ -263,9 +264,9 @@ export function setBufferSize(fd: number, direction: "send" | "receive", bytes: 
 }
 
 /** A reader of a received datagram. @throws {NetlinkFormatError} if it was longer than the buffer. */
-export function wholeDatagram(buffer: Uint8Array, length: number): MessageReader {
+export function wholeDatagram(buffer: Uint8Array, length: number, view?: DataView): MessageReader {
   if (length > buffer.length) throw new NetlinkFormatError(`datagram of ${length} bytes exceeds ${buffer.length}`);
-  return new MessageReader(buffer, length);
+  return new MessageReader(buffer, length, view);
 }
 
 /**
