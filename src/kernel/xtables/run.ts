@@ -41,7 +41,12 @@ export async function run(program: string, args: readonly string[], options: Run
   options.signal?.throwIfAborted();
   const child = spawn(program, args, {
     stdio: "pipe",
-    env: { PATH: `${process.env.PATH ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`, LC_ALL: "C" },
+    env: {
+      PATH: `${process.env.PATH ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`,
+      LC_ALL: "C",
+      // Programs that share a lock in another place than the usual one say so here.
+      ...(process.env.XTABLES_LOCKFILE !== undefined && { XTABLES_LOCKFILE: process.env.XTABLES_LOCKFILE }),
+    },
   });
   const ended = once(child, "close") as Promise<[number | null, string | null]>;
   ended.catch(() => {});
