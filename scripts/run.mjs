@@ -22,6 +22,9 @@ const debianPackages = {
   conntrack: "conntrack",
   ip: "iproute2",
   nsenter: "util-linux",
+  ipvsadm: "ipvsadm",
+  "linux.uml": "user-mode-linux",
+  busybox: "busybox-static",
 };
 
 function fail(message) {
