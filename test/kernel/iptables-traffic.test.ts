@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import * as ffi from "../../src/kernel/ffi.ts";
@@ -15,6 +18,9 @@ import { here, service, slice } from "../../src/service/testing.ts";
 
 // This process alone moves into a network namespace of its own, which ends with it.
 ffi.unshare(ffi.CLONE.newnet);
+// The lock file is one for the whole machine, namespaces or not: others must not hold these tests up.
+process.env.XTABLES_LOCKFILE = join(tmpdir(), `ptl-xtables-${process.pid}.lock`);
+after(() => rmSync(process.env.XTABLES_LOCKFILE ?? "", { force: true }));
 
 const signal = AbortSignal.timeout(60_000);
 const endpoints = ["10.9.0.1", "10.9.0.2"] as const;

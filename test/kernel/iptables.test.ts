@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import * as ffi from "../../src/kernel/ffi.ts";
@@ -15,6 +17,9 @@ import { goldenDesired } from "../golden/iptables/objects.ts";
 
 // This process alone moves into a network namespace of its own, which ends with it. Programs that it starts are there too.
 ffi.unshare(ffi.CLONE.newnet);
+// The lock file is one for the whole machine, namespaces or not: others must not hold these tests up.
+process.env.XTABLES_LOCKFILE = join(tmpdir(), `ptl-xtables-${process.pid}.lock`);
+after(() => rmSync(process.env.XTABLES_LOCKFILE ?? "", { force: true }));
 
 const desired = goldenDesired();
 const signal = AbortSignal.timeout(120_000);
