@@ -4,6 +4,7 @@ import { type Api, type DeleteOptions, isCode, keyOf, outward, type Patch, type 
 import { ApiError, badRequest, methodNotAllowed } from "../errors.ts";
 import { type ApiObject, listAt, objectAt, textAt } from "../json.ts";
 import { type Kind, resourceOf } from "../kinds/kind.ts";
+import { deleteOptionsSchema } from "../kinds/requests.ts";
 import { patchTypeOf } from "../patching.ts";
 import { selectsFields } from "../select/fields.ts";
 import { selects } from "../select/labels.ts";
@@ -18,7 +19,7 @@ import {
   selectionOf,
   writeOptionsOf,
 } from "./params.ts";
-import { parseBody, parseObject, readText } from "./read.ts";
+import { jsonOf, objectOf, readBody } from "./read.ts";
 import { type ListMeta, renderList, renderObject, type View } from "./render.ts";
 import type { ResourceRoute } from "./route.ts";
 import { writePart } from "./subresources.ts";
@@ -66,17 +67,8 @@ async function handlePart(exchange: Exchange, route: ResourceRoute): Promise<voi
     return await write(exchange, route, "status");
   }
   if (subresource === "finalize" && kind.kind === "Namespace") return await write(exchange, route, "finalize");
-  const text = request.method === "GET" ? "" : await readText(request);
-  const options = writeOptions(exchange);
-  const contentType = request.headers["content-type"] ?? "";
-  const answer = writePart({
-    api,
-    route,
-    method: request.method ?? "",
-    body: () => parseBody(text, contentType),
-    contentType,
-    options,
-  });
+  const body = await readBody(request);
+  const answer = writePart({ api, route, method: request.method ?? "", body, options: writeOptions(exchange) });
   sendJson(exchange.response, answer.code, JSON.stringify(answer.body));
 }
 
@@ -84,20 +76,19 @@ async function handlePart(exchange: Exchange, route: ResourceRoute): Promise<voi
 async function write(exchange: Exchange, route: ResourceRoute, part: "" | "status" | "finalize"): Promise<void> {
   const { kind, namespace, name } = route;
   const { request, api, query } = exchange;
-  const text = await readText(request);
-  const contentType = request.headers["content-type"] ?? "";
+  const body = await readBody(request);
   const options = writeOptions(exchange);
   if (request.method === "PUT") {
     const missing = api.store.get(keyOf(kind, namespace, name)) === undefined;
     return sendObject(
       exchange,
       kind,
-      api.update(kind, namespace, name, parseObject(text, contentType), part, options),
+      api.update(kind, namespace, name, objectOf(body, kind.schema), part, options),
       missing ? 201 : 200,
     );
   }
   if (request.method !== "PATCH") throw methodNotAllowed();
-  const type = patchTypeOf(parseMediaType(contentType).type);
+  const type = patchTypeOf(parseMediaType(body.contentType).type);
   const force = flagOf(query, "force");
   if (force !== undefined && type !== "apply")
     throw badRequest("force: Forbidden: may not be specified for non-apply patch");
@@ -105,7 +96,7 @@ async function write(exchange: Exchange, route: ResourceRoute, part: "" | "statu
     throw badRequest("fieldManager: Required value: is required for apply patch");
   const patch: Patch = {
     type,
-    body: type === "apply" ? parseObject(text, contentType) : parseBody(text, contentType),
+    body: type === "apply" ? objectOf(body, kind.schema) : jsonOf(body),
     force: force ?? false,
   };
   const missing = type === "apply" && api.store.get(keyOf(kind, namespace, name)) === undefined;
@@ -115,7 +106,7 @@ async function write(exchange: Exchange, route: ResourceRoute, part: "" | "statu
 async function create(exchange: Exchange, route: ResourceRoute): Promise<void> {
   const { kind } = route;
   const { request, api } = exchange;
-  const body = parseObject(await readText(request), request.headers["content-type"] ?? "");
+  const body = objectOf(await readBody(request), kind.schema);
   // Objects may be sent to the path of all namespaces if they name theirs.
   const namespace =
     route.namespace === "" && kind.namespaced ? textAt(body, "metadata", "namespace") || "default" : route.namespace;
@@ -124,8 +115,8 @@ async function create(exchange: Exchange, route: ResourceRoute): Promise<void> {
 
 async function deleteOptions(exchange: Exchange): Promise<DeleteOptions> {
   const { request, query } = exchange;
-  const text = await readText(request);
-  const body = text.trim() === "" ? {} : parseObject(text, request.headers["content-type"] ?? "");
+  const sent = await readBody(request);
+  const body = sent.bytes.length === 0 ? {} : objectOf(sent, deleteOptionsSchema);
   const grace =
     typeof body.gracePeriodSeconds === "number" ? body.gracePeriodSeconds : numberOf(query, "gracePeriodSeconds");
   const given = textAt(body, "propagationPolicy") || query.get("propagationPolicy") || undefined;

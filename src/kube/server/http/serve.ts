@@ -5,6 +5,7 @@ import type { Api } from "../api.ts";
 import { ApiError, methodNotAllowed, unknownPath } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { kinds } from "../kinds/index.ts";
+import { accessReviewSchema, rulesReviewSchema, selfReviewSchema } from "../kinds/requests.ts";
 import { openApi2, openApi3 } from "../schema/openapi.ts";
 import { encodeOpenApi2 } from "../schema/openapi-protobuf.ts";
 import {
@@ -17,7 +18,7 @@ import {
   groups,
   version,
 } from "./discovery.ts";
-import { parseObject, readText } from "./read.ts";
+import { objectOf, readBody } from "./read.ts";
 import { handleResource, sendJson } from "./resources.ts";
 import { parseRoute, type Route } from "./route.ts";
 import type { Watches } from "./watch.ts";
@@ -38,6 +39,12 @@ export interface Services {
   /** Told of errors that are the server's own. */
   readonly report: (error: unknown) => void;
 }
+
+const reviewSchemas = {
+  SelfSubjectAccessReview: accessReviewSchema,
+  SelfSubjectReview: selfReviewSchema,
+  SelfSubjectRulesReview: rulesReviewSchema,
+} as const;
 
 /** Answers requests. */
 export function createHandler(services: Services): (request: IncomingMessage, response: ServerResponse) => void {
@@ -121,9 +128,14 @@ export function createHandler(services: Services): (request: IncomingMessage, re
     }
   }
 
-  async function review(request: IncomingMessage, response: ServerResponse, kind: string, user: string): Promise<void> {
+  async function review(
+    request: IncomingMessage,
+    response: ServerResponse,
+    kind: keyof typeof reviewSchemas,
+    user: string,
+  ): Promise<void> {
     if (request.method !== "POST") throw methodNotAllowed();
-    const body = parseObject(await readText(request), request.headers["content-type"] ?? "");
+    const body = objectOf(await readBody(request), reviewSchemas[kind]);
     const everything = { verbs: ["*"], apiGroups: ["*"], resources: ["*"] };
     const status: JsonObject =
       kind === "SelfSubjectAccessReview"
@@ -179,7 +191,8 @@ function openApiPaths(): JsonObject {
   );
 }
 
-const protobufType = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/** The name that Go can parse; clients ask for it with an @ before v1.0, which Go refuses in answers. */
+const protobufType = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 function sendOpenApi2(response: ServerResponse, accept: string): void {
   if (!accept.includes("protobuf")) {

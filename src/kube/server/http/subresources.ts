@@ -2,12 +2,14 @@
 import type { Api, DeleteOptions, WriteOptions } from "../api.ts";
 import { decodeAs } from "../body.ts";
 import { badRequest, conflict, methodNotAllowed, unknownPath } from "../errors.ts";
-import { type ApiObject, at, isObject, type Json, type JsonObject, numberAt, objectAt, textAt } from "../json.ts";
+import { type ApiObject, at, type JsonObject, numberAt, objectAt, textAt } from "../json.ts";
 import { selectorText } from "../kinds/columns.ts";
 import type { ScalePaths } from "../kinds/kind.ts";
+import { bindingSchema, evictionSchema } from "../kinds/requests.ts";
 import { scaleSchema } from "../kinds/workloads.ts";
 import { patched, patchTypeOf } from "../patching.ts";
 import { parseMediaType } from "./accept.ts";
+import { type Body, jsonOf, objectOf } from "./read.ts";
 import type { ResourceRoute } from "./route.ts";
 
 /** A request for a part. */
@@ -15,8 +17,7 @@ export interface PartRequest {
   readonly api: Api;
   readonly route: ResourceRoute;
   readonly method: string;
-  readonly body: () => Json;
-  readonly contentType: string;
+  readonly body: Body;
   readonly options: WriteOptions;
 }
 
@@ -24,31 +25,25 @@ export interface PartRequest {
 export function writePart(request: PartRequest): { readonly code: number; readonly body: JsonObject } {
   const { kind, subresource } = request.route;
   if (subresource === "scale" && kind.scale !== undefined) return { code: 200, body: scale(request, kind.scale) };
-  if (request.method !== "POST") throw kind.kind === "Pod" ? methodNotAllowed() : unknownPath();
-  if (subresource === "binding" && kind.kind === "Pod") return bind(request);
-  if (subresource === "eviction" && kind.kind === "Pod") return evict(request);
-  throw unknownPath();
+  const act =
+    kind.kind !== "Pod" ? undefined : subresource === "binding" ? bind : subresource === "eviction" ? evict : undefined;
+  if (act === undefined) throw unknownPath();
+  if (request.method !== "POST") throw methodNotAllowed();
+  return act(request);
 }
 
-function bodyOf(request: PartRequest): JsonObject {
-  const body = request.body();
-  if (!isObject(body)) throw badRequest("the body of the request is not an object");
-  return body;
-}
-
-function scale({ api, route, method, body, contentType, options }: PartRequest, paths: ScalePaths): JsonObject {
+function scale({ api, route, method, body, options }: PartRequest, paths: ScalePaths): JsonObject {
   const { kind, namespace, name } = route;
   const object = api.get(kind, namespace, name);
   const current = scaleOf(object, paths);
   if (method === "GET") return current;
-  let wanted: Json;
-  if (method === "PUT") wanted = body();
+  let wanted: JsonObject;
+  if (method === "PUT") wanted = objectOf(body, scaleSchema);
   else if (method === "PATCH") {
-    const type = patchTypeOf(parseMediaType(contentType).type);
+    const type = patchTypeOf(parseMediaType(body.contentType).type);
     if (type === "apply") throw methodNotAllowed();
-    wanted = patched(type, scaleSchema, current, body());
+    wanted = patched(type, scaleSchema, current, jsonOf(body));
   } else throw methodNotAllowed();
-  if (!isObject(wanted)) throw badRequest("the body of the request is not an object");
   const decoded = decodeAs(scaleSchema, wanted, "Scale", "Scale", options.strictness, options.warn);
   const version = textAt(decoded, "metadata", "resourceVersion");
   const replicas = numberAt(decoded, ["spec", "replicas"]);
@@ -75,7 +70,7 @@ const created = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Succe
 function bind(request: PartRequest): { readonly code: number; readonly body: JsonObject } {
   const { api, route, options } = request;
   const { kind, namespace, name } = route;
-  const node = textAt(bodyOf(request), "target", "name");
+  const node = textAt(objectOf(request.body, bindingSchema), "target", "name");
   const pod = api.get(kind, namespace, name);
   if (node === "") throw badRequest("target.name: Required value");
   const present = textAt(pod, "spec", "nodeName");
@@ -86,7 +81,7 @@ function bind(request: PartRequest): { readonly code: number; readonly body: Jso
 
 function evict(request: PartRequest): { readonly code: number; readonly body: JsonObject } {
   const { api, route, options } = request;
-  const grace = at(bodyOf(request), "deleteOptions", "gracePeriodSeconds");
+  const grace = at(objectOf(request.body, evictionSchema), "deleteOptions", "gracePeriodSeconds");
   const deletion: DeleteOptions = {
     dryRun: options.dryRun,
     ...(typeof grace === "number" ? { graceSeconds: grace } : {}),
