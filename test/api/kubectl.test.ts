@@ -125,6 +125,14 @@ test("objects can be changed in every way", { skip }, async (t) => {
   assert.equal(edited.code, 0, edited.stderr);
   assert.equal(await field(".spec.ports[0].port"), "8000");
   await kubectl([
+    "patch",
+    "service",
+    "web",
+    "--type=json",
+    "-p",
+    '[{"op":"replace","path":"/spec/ports/0/port","value":80}]',
+  ]);
+  await kubectl([
     "expose",
     "deployment",
     "web",
@@ -151,8 +159,9 @@ test("objects can be changed in every way", { skip }, async (t) => {
   const difference = await tryKubectl(["diff", "-f", file]);
   assert.equal(difference.code, 1, difference.stderr);
   assert.match(difference.stdout, /-\s+replicas: 1\n\+\s+replicas: 2/);
-  await kubectl(["replace", "-f", file]);
+  await kubectl(["apply", "-f", file]);
   assert.equal((await tryKubectl(["diff", "-f", file])).code, 0);
+  await kubectl(["replace", "-f", file]);
   await kubectl(["create", "deployment", "trial", "--image=x", "--dry-run=server"]);
   assert.match((await tryKubectl(["get", "deployment", "trial"])).stderr, /NotFound/);
   await kubectl(["delete", "-f", file, "--timeout=20s"]);
