@@ -22,6 +22,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import("./dns.ts")).dns,
   },
   {
+    name: "lab",
+    summary: "A cluster on this machine, to learn on, to try things and to break them",
+    load: async () => (await import("./lab.ts")).lab,
+  },
+  {
     name: "demo",
     summary: "Show the service proxy at work, in network namespaces of this machine",
     load: async () => (await import("./demo.ts")).demo,

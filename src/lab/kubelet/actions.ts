@@ -1,11 +1,10 @@
 /** Does what probes and hooks ask for, from the node or inside the pod. */
 import { once } from "node:events";
-import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Disguise, signalProcess, spawnInside } from "../../kernel/programs.ts";
 import { connectInside } from "../../kernel/sockets/tcp.ts";
 import { type Address, tryParseAddress } from "../../net/address.ts";
-import { formatHostPort } from "../../net/protocol.ts";
+import { getInside } from "../network/http.ts";
 import { type Action, type PodContainer, resolvePort } from "./pod.ts";
 
 /** Where the containers of a pod run. */
@@ -43,7 +42,8 @@ export async function act(
     case "exec":
       return execute(action.command, sandbox, signal);
     case "tcp": {
-      const socket = connect(action.host, action.port, container, sandbox);
+      const { address, port } = targetOf(action.host, action.port, container, sandbox);
+      const socket = connectInside(sandbox.nodeNamespace, address, port);
       try {
         await once(socket, "connect", { signal });
       } finally {
@@ -76,36 +76,19 @@ async function get(
   sandbox: Sandbox,
   signal: AbortSignal,
 ): Promise<void> {
-  const socket = connect(host, port, container, sandbox);
-  const named = new Map(headers.map(({ name, value }) => [name.toLowerCase(), value]));
-  if (!named.has("host")) named.set("host", formatHostPort(sandbox.addresses[0] ?? "", socket.remotePort ?? 0));
-  if (!named.has("user-agent")) named.set("user-agent", "kube-probe/portolan");
-  const asked = request({
-    path: path.startsWith("/") ? path : `/${path}`,
-    headers: { ...Object.fromEntries(named), connection: "close" },
-    createConnection: () => socket,
+  const named = headers.map(({ name, value }) => [name.toLowerCase(), value] as const);
+  const target = { namespace: sandbox.nodeNamespace, ...targetOf(host, port, container, sandbox) };
+  const { status } = await getInside(
+    { ...target, path, headers: { "user-agent": "kube-probe/portolan", ...Object.fromEntries(named) } },
     signal,
-  });
-  try {
-    asked.end();
-    const [response] = (await once(asked, "response", { signal })) as [
-      { readonly statusCode?: number; resume(): void },
-    ];
-    response.resume();
-    const { statusCode = 0 } = response;
-    if (!goodStatus(statusCode)) throw new Error(`HTTP status ${statusCode}`);
-  } finally {
-    socket.destroy();
-  }
+  );
+  if (!goodStatus(status)) throw new Error(`HTTP status ${status}`);
 }
 
-function connect(host: string, port: string, container: PodContainer, { nodeNamespace, addresses }: Sandbox) {
+function targetOf(host: string, port: string, container: PodContainer, { addresses }: Sandbox) {
   const number = resolvePort(port, container);
   if (number === undefined) throw new Error(`container ${container.name} has no port ${JSON.stringify(port)}`);
   const address = host === "" ? addresses[0] : tryParseAddress(host);
   if (address === undefined) throw new Error(`${JSON.stringify(host)} is not an address`);
-  const socket = connectInside(nodeNamespace, address, number);
-  // Whoever waits for it is told by the event; without anybody, a failure must not end the program.
-  socket.on("error", () => {});
-  return socket;
+  return { address, port: number };
 }

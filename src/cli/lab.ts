@@ -1,0 +1,75 @@
+/** `portolan lab`: a cluster on this machine. Its commands are the files of the folder `lab`. */
+import { formatFlags, parseFlags } from "../config/flags.ts";
+import { closestName } from "../config/problems.ts";
+import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
+import { mode, node } from "./lab/change.ts";
+import { down, reset, supervise, up } from "./lab/lifecycle.ts";
+import { logs, status } from "./lab/look.ts";
+import { commonFlags, type LabPart, wrongUsage } from "./lab/part.ts";
+import { apply, exec, kubectl } from "./lab/use.ts";
+
+const parts: readonly LabPart[] = [up, down, reset, status, logs, exec, kubectl, apply, mode, node, supervise];
+
+/** The command. */
+export const lab: Command = {
+  name: "lab",
+  summary: "A cluster on this machine, to learn on, to try things and to break them",
+  description: `Nodes and pods are network namespaces, the API server is one that kubectl talks to, and every node has its own "portolan proxy". Needs root. Commands:\n\n${partList()}\n"portolan lab COMMAND --help" shows the flags of one.`,
+  usage: "COMMAND [flags]",
+  examples: [
+    { line: "portolan lab up --nodes 3 --zones a,b,c", what: "three nodes, each in a zone of its own" },
+    {
+      line: "portolan lab kubectl -- create deployment web --image=web --replicas=3",
+      what: "pods without images: a server of our own stands in",
+    },
+    {
+      line: "portolan lab exec outside -- curl -s http://172.20.0.11:30080/",
+      what: "be a client outside of the cluster",
+    },
+    { line: "portolan lab mode iptables", what: "switch the proxies of all nodes, while connections run" },
+    { line: "portolan lab down", what: "end it; nothing is left but what the API held" },
+  ],
+  flags: commonFlags,
+  choices: parts.map(({ name }) => name),
+  statuses: { 3: "and others: what the program that was run ended with" },
+  async run([first = "", ...args], context) {
+    if (first === "--help" || first === "-h") {
+      context.out(commandHelp(lab));
+      return exitStatus.ok;
+    }
+    const part = parts.find(({ name }) => name === first);
+    if (part === undefined) {
+      const meant = closestName(
+        first,
+        parts.map(({ name }) => name),
+      );
+      throw wrongUsage(
+        first === ""
+          ? "name a command of lab"
+          : `unknown command ${JSON.stringify(first)}: ${meant === undefined ? "see portolan help lab" : `did you mean ${meant}?`}`,
+      );
+    }
+    return runPart(part, args, context);
+  },
+};
+
+async function runPart(part: LabPart, args: readonly string[], context: CommandContext): Promise<number> {
+  const dashes = args.indexOf("--");
+  const own = dashes < 0 ? args : args.slice(0, dashes);
+  const flags = { ...commonFlags, ...part.flags };
+  const foreign = part.name === "kubectl" && dashes < 0;
+  if (!foreign && (own.includes("--help") || own.includes("-h"))) {
+    context.out(
+      `portolan lab ${part.name}: ${part.summary}\n\nUsage: portolan lab ${part.name} ${part.usage}\n\nFlags:\n${formatFlags(flags)}`,
+    );
+    return exitStatus.ok;
+  }
+  // kubectl's flags are not ours.
+  const { values, given, rest } = parseFlags(flags, foreign ? [] : own);
+  const tail = foreign ? own : dashes < 0 ? undefined : args.slice(dashes + 1);
+  return part.run({ values, given, args: rest, tail, context } as never);
+}
+
+function partList(): string {
+  return parts.map(({ name, usage, summary }) => `  ${`${name} ${usage}`.trimEnd()}\n      ${summary}\n`).join("");
+}

@@ -1,0 +1,87 @@
+/** `portolan lab up`, `down`, `reset`, and the supervisor that they start and end. */
+import { intFlag, stringFlag, stringsFlag, switchFlag } from "../../config/flags.ts";
+import { up as bringUp, reset as forget, down as takeDown } from "../../lab/operations.ts";
+import { LabFolder, listLabs } from "../../lab/state.ts";
+import { supervise as keep } from "../../lab/supervisor.ts";
+import { exitStatus } from "../command.ts";
+import { programVersion } from "../version.ts";
+import { labNameOf, labPart, wrongUsage } from "./part.ts";
+
+/** `lab up`. */
+export const up = labPart({
+  name: "up",
+  usage: "[--nodes N] [--mode MODE] [--dual-stack] [--zones A,B] [--demo]",
+  summary: "Start a lab, and wait until it is ready",
+  flags: {
+    nodes: intFlag(2, { help: "Nodes." }),
+    mode: stringFlag("", { help: "Mode of the service proxies; the best that this kernel can do if none is named." }),
+    "dual-stack": switchFlag(false, { help: "IPv4 and IPv6." }),
+    zones: stringsFlag([], { help: "Zones, given to the nodes in turn." }),
+    demo: switchFlag(false, {
+      help: "Put an example into it and say what to try; stays until Ctrl-C, and leaves nothing.",
+    }),
+  },
+  async run({ values, given, args, context }) {
+    if (args.length > 0) throw wrongUsage(`unexpected argument ${JSON.stringify(args[0])}`);
+    const name = labNameOf(values);
+    const began = performance.now();
+    const wishes = {
+      name,
+      ...(given.has("nodes") && { nodes: values.nodes }),
+      ...(given.has("mode") && { mode: values.mode }),
+      ...(given.has("dual-stack") && { dualStack: values["dual-stack"] }),
+      ...(given.has("zones") && { zones: values.zones }),
+    };
+    const { started, status } = await bringUp(wishes, (text) => context.err(`  ${text}\n`), context.signal);
+    const seconds = ((performance.now() - began) / 1000).toFixed(1);
+    const nodes = status.nodes.map((node) => node.name).join(", ");
+    const modes = [...new Set(status.nodes.map((node) => node.mode))].join(", ");
+    context.err(
+      started ? `Lab ${name} is ready after ${seconds} s: ${nodes}, mode ${modes}\n` : `Lab ${name} runs already\n`,
+    );
+    context.out(`export KUBECONFIG=${new LabFolder(name).kubeconfig}\n`);
+    return exitStatus.ok;
+  },
+});
+
+/** `lab down`. */
+export const down = labPart({
+  name: "down",
+  usage: "[--all]",
+  summary: "End a lab; what its API holds comes back with the next up",
+  flags: { all: switchFlag(false, { help: "All labs of this machine." }) },
+  async run({ values, context }) {
+    for (const name of values.all ? listLabs() : [labNameOf(values)]) {
+      const found = await takeDown(name);
+      context.err(found ? `Lab ${name} is down\n` : `There is no lab ${name}\n`);
+    }
+    return exitStatus.ok;
+  },
+});
+
+/** `lab reset`. */
+export const reset = labPart({
+  name: "reset",
+  usage: "",
+  summary: "End a lab and forget everything about it",
+  flags: {},
+  async run({ values, context }) {
+    const name = labNameOf(values);
+    await forget(name);
+    context.err(`Lab ${name} is forgotten\n`);
+    return exitStatus.ok;
+  },
+});
+
+/** `lab supervise`: what `up` starts in the background. */
+export const supervise = labPart({
+  name: "supervise",
+  usage: "",
+  summary: "Keep a lab running in the foreground, as up does in the background",
+  flags: {},
+  async run({ values, context }) {
+    const folder = new LabFolder(labNameOf(values));
+    await keep({ folder, version: programVersion, write: context.err, signal: context.signal });
+    return exitStatus.ok;
+  },
+});

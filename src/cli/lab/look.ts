@@ -1,0 +1,97 @@
+/** `portolan lab status` and `logs`. */
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { stringFlag, switchFlag } from "../../config/flags.ts";
+import { followFile } from "../../lab/follow.ts";
+import { runningLab, statusOf } from "../../lab/operations.ts";
+import { findPlace } from "../../lab/places.ts";
+import { podsOf } from "../../lab/pods.ts";
+import { LabFolder } from "../../lab/state.ts";
+import { exitStatus } from "../command.ts";
+import { labNameOf, labPart, table, wrongUsage } from "./part.ts";
+
+/** `lab status`. */
+export const status = labPart({
+  name: "status",
+  usage: "[-o json]",
+  summary: "Show nodes and pods",
+  flags: { output: stringFlag("table", { shorthand: "o", help: "table or json." }, "format") },
+  async run({ values, context: { out, err, signal } }) {
+    if (values.output !== "table" && values.output !== "json") throw wrongUsage("--output must be table or json");
+    const name = labNameOf(values);
+    const folder = new LabFolder(name);
+    const lab = await statusOf(name, signal);
+    const pods = lab?.phase === "ready" ? await podsOf(folder, signal) : [];
+    if (values.output === "json") {
+      const { kubeconfig } = folder;
+      const facts = lab === undefined ? { phase: "down", nodes: [] } : { ...lab, kubeconfig };
+      out(`${JSON.stringify({ name, ...facts, pods }, undefined, 2)}\n`);
+      return exitStatus.ok;
+    }
+    if (lab === undefined) {
+      err(`Lab ${name} is down\n`);
+      return exitStatus.failure;
+    }
+    const nodes = lab.nodes.map((node) => [
+      node.name,
+      node.state,
+      node.mode || "-",
+      node.zone || "-",
+      node.addresses.join(","),
+      node.podCIDRs.join(","),
+      node.namespace,
+    ]);
+    out(`Lab ${name}: ${lab.phase}${lab.message === "" ? "" : ` (${lab.message})`}\n\n`);
+    out(table([["NODE", "STATE", "PROXY", "ZONE", "ADDRESS", "PODS", "NAMESPACE"], ...nodes]));
+    if (pods.length > 0) {
+      const rows = pods.map((pod) => [
+        `${pod.namespace}/${pod.name}`,
+        pod.state,
+        pod.node || "-",
+        pod.addresses.join(",") || "-",
+      ]);
+      out(`\n${table([["POD", "STATE", "NODE", "ADDRESS"], ...rows])}`);
+    }
+    return exitStatus.ok;
+  },
+});
+
+/** `lab logs`. */
+export const logs = labPart({
+  name: "logs",
+  usage: "[POD|NODE] [-c CONTAINER] [-n NAMESPACE] [-f]",
+  summary: "Show the log of a pod, of a node's proxy, or of the lab itself",
+  flags: {
+    namespace: stringFlag("default", { shorthand: "n", help: "Namespace of the pod." }),
+    container: stringFlag("", { shorthand: "c", help: "Container of the pod; its first if none is named." }),
+    follow: switchFlag(false, { shorthand: "f", help: "Go on as it grows." }),
+  },
+  async run({ values, args: [called, ...more], context }) {
+    if (more.length > 0) throw wrongUsage(`unexpected argument ${JSON.stringify(more[0])}`);
+    const name = labNameOf(values);
+    const file = called === undefined ? new LabFolder(name).log : logOf(name, called, values);
+    if (!existsSync(file)) throw new Error(`there is no log ${file}`);
+    await followFile(file, context.out, values.follow, context.signal);
+    return exitStatus.ok;
+  },
+});
+
+function logOf(
+  name: string,
+  called: string,
+  wanted: { readonly namespace: string; readonly container: string },
+): string {
+  const folder = runningLab(name);
+  const place = findPlace(folder, name, called, wanted.namespace);
+  if (place.folder === undefined) return join(folder.node(called), "proxy.log");
+  const containers = readdirSync(place.folder)
+    .filter((file) => file.endsWith(".log"))
+    .map((file) => file.slice(0, -4));
+  const container = wanted.container === "" ? containers[0] : wanted.container;
+  if (container === undefined || !containers.includes(container)) {
+    throw new Error(
+      `pod ${place.title} has no log of container ${container ?? ""}: there are ${containers.join(", ")}`,
+    );
+  }
+  return join(place.folder, `${container}.log`);
+}

@@ -1,0 +1,285 @@
+/** A lab that runs: the API server with its controllers, the wire, the nodes. */
+import { readFileSync } from "node:fs";
+import { isSystemError } from "../kernel/errno.ts";
+import { listNamespaces } from "../kernel/namespace.ts";
+import { KubeClient, resourcePath } from "../kube/client.ts";
+import { startControllers } from "../kube/controllers/start.ts";
+import { findCluster } from "../kube/kubeconfig.ts";
+import { type ApiServer, startApiServer } from "../kube/server/server.ts";
+import type { Clock } from "../telemetry/clock.ts";
+import type { Logger } from "../telemetry/log.ts";
+import { LabNode, type NodeParts } from "./labnode.ts";
+import { Gate } from "./network/gate.ts";
+import { makeMachine, removeMachines, replaceRoutes } from "./network/machines.ts";
+import { apiServiceAddress, clusterPrefix, servicePrefix, wireAddress, wireHost } from "./plan/addresses.ts";
+import { nodeRoutes, outsideMachine, outsideRoutes, wireMachine } from "./plan/machine.ts";
+import { namespaceNames } from "./plan/names.ts";
+import { type LabSpec, withNode, withoutNode } from "./plan/spec.ts";
+import type { LabFolder } from "./state.ts";
+
+/** What a {@link Lab} needs. */
+export interface LabParts {
+  readonly folder: LabFolder;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly version: string;
+  /** Told what it is doing while it starts. */
+  readonly progress: (text: string) => void;
+}
+
+/** How a node is. */
+export interface NodeStatus {
+  readonly name: string;
+  readonly zone: string;
+  readonly state: "running" | "stopped";
+  readonly namespace: string;
+  readonly addresses: readonly string[];
+  /** Of its pods. */
+  readonly podCIDRs: readonly string[];
+  /** What its proxy works in; empty while it does not serve. */
+  readonly mode: string;
+  readonly proxyPid: number | undefined;
+}
+
+/** Where nodes find the API server. */
+const gatePort = 6443;
+/** Milliseconds until a proxy must serve. */
+const proxyPatience = 30_000;
+/** Milliseconds between two looks at a proxy. */
+const look = 50;
+const apply = "application/apply-patch+yaml";
+
+/** Removes whatever of a lab is in the kernel: namespaces with all that runs there. */
+export function sweep(name: string): void {
+  removeMachines(listNamespaces().filter(namespaceNames(name).owns));
+}
+
+/** A lab that runs in this process. */
+export class Lab {
+  #spec: LabSpec;
+  readonly #parts: LabParts;
+  readonly #stop = new AbortController();
+  readonly #nodes = new Map<string, LabNode>();
+  readonly #gate: Gate;
+  #server: ApiServer | undefined;
+  #client: KubeClient | undefined;
+
+  constructor(spec: LabSpec, parts: LabParts) {
+    this.#spec = spec;
+    this.#parts = parts;
+    this.#gate = new Gate(() => this.#server?.port ?? 0);
+  }
+
+  get spec(): LabSpec {
+    return this.#spec;
+  }
+
+  /** Starts everything. @returns when every node's proxy serves. @throws what keeps it from that. */
+  async start(): Promise<void> {
+    const { progress, folder } = this.#parts;
+    sweep(this.#spec.name);
+    progress("API server");
+    await this.#startApi();
+    progress("wire");
+    makeMachine(wireMachine(this.#spec));
+    makeMachine(outsideMachine(this.#spec));
+    await this.#gate.open(namespaceNames(this.#spec.name).wire, gatePort);
+    await this.#publishApi();
+    progress(`nodes: ${this.#spec.nodes.map(({ name }) => name).join(", ")}`);
+    for (const node of this.#spec.nodes) this.#nodes.set(node.name, this.#makeNode(node.name));
+    const { signal } = this.#stop;
+    await Promise.all([...this.#nodes.values()].map((node) => node.start(this.#spec.mode, signal)));
+    progress("service proxies");
+    await Promise.all([...this.#nodes.values()].map((node) => this.#untilServing(node)));
+    folder.write({ spec: this.#spec, apiPort: this.#server?.port ?? 0 });
+  }
+
+  /** Stops everything and leaves nothing in the kernel. Objects stay on disk. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#gate.close();
+    await Promise.all([...this.#nodes.values()].map((node) => node.stop()));
+    await this.#client?.destroy();
+    await this.#server?.stop();
+    sweep(this.#spec.name);
+  }
+
+  /** How the nodes are. */
+  async status(): Promise<readonly NodeStatus[]> {
+    const { signal } = this.#stop;
+    return Promise.all(
+      [...this.#nodes.values()].map(async (node) => ({
+        ...node.describe(),
+        mode: node.running ? ((await node.proxy.mode(signal)) ?? "") : "",
+        proxyPid: node.proxy.pid,
+      })),
+    );
+  }
+
+  /** Has every node's proxy work in another mode, and waits until all do. */
+  async setMode(mode: string): Promise<void> {
+    this.#change({ ...this.#spec, mode });
+    const running = [...this.#nodes.values()].filter((node) => node.running);
+    for (const node of running) node.configureProxy(mode);
+    await Promise.all(running.map((node) => this.#untilServing(node, mode)));
+  }
+
+  /** Has one node's proxy take other addresses for those of pods; without `cidr`, those that are. */
+  setClusterCIDR(name: string, cidr: string | undefined): void {
+    this.#find(name).configureProxy(this.#spec.mode, cidr);
+  }
+
+  /** Adds a node, and waits until it serves. @returns its name. */
+  async addNode(zone: string): Promise<string> {
+    const next = withNode(this.#spec, zone);
+    const name = next.nodes.at(-1)?.name ?? "";
+    this.#change(next);
+    const node = this.#makeNode(name);
+    this.#nodes.set(name, node);
+    await node.start(this.#spec.mode, this.#stop.signal);
+    this.#connect();
+    await this.#untilServing(node);
+    return name;
+  }
+
+  /** Removes a node with its pods, which go elsewhere if somebody wants them. */
+  async removeNode(name: string): Promise<void> {
+    const node = this.#find(name);
+    if (this.#nodes.size === 1) throw new Error("a lab needs a node: take it down instead, with portolan lab down");
+    this.#nodes.delete(name);
+    this.#change(withoutNode(this.#spec, name));
+    await node.forget(this.#stop.signal);
+    await node.stop();
+    this.#connect();
+  }
+
+  /** Pulls a node's plug. The API learns of it. */
+  async stopNode(name: string): Promise<void> {
+    const node = this.#find(name);
+    if (!node.running) return;
+    await node.stop();
+    await node.reportLost(this.#stop.signal);
+  }
+
+  /** Switches a node on again. */
+  async startNode(name: string): Promise<void> {
+    const node = this.#find(name);
+    if (node.running) return;
+    const again = this.#makeNode(name);
+    this.#nodes.set(name, again);
+    await again.start(this.#spec.mode, this.#stop.signal);
+    await this.#untilServing(again);
+  }
+
+  #find(name: string): LabNode {
+    const node = this.#nodes.get(name);
+    if (node === undefined)
+      throw new Error(`there is no node ${name}: there are ${[...this.#nodes.keys()].join(", ")}`);
+    return node;
+  }
+
+  #change(spec: LabSpec): void {
+    this.#spec = spec;
+    this.#parts.folder.write({ spec, apiPort: this.#server?.port ?? 0 });
+  }
+
+  /** Tells every machine the way to the pods of nodes that came or went. */
+  #connect(): void {
+    const names = namespaceNames(this.#spec.name);
+    replaceRoutes(names.wire, wireMachine(this.#spec).routes);
+    replaceRoutes(names.outside, outsideRoutes(this.#spec));
+    for (const node of this.#spec.nodes) {
+      if (this.#nodes.get(node.name)?.running) replaceRoutes(names.node(node.name), nodeRoutes(this.#spec, node));
+    }
+  }
+
+  #makeNode(name: string): LabNode {
+    const node = this.#spec.nodes.find((candidate) => candidate.name === name);
+    if (node === undefined) throw new Error(`there is no plan for node ${name}`);
+    return new LabNode(this.#spec, node, this.#nodeParts());
+  }
+
+  #nodeParts(): NodeParts {
+    const { folder, clock, log, version } = this.#parts;
+    const kubeconfig = readFileSync(folder.kubeconfig, "utf8").replace(
+      /server: .*/,
+      `server: https://${wireAddress("IPv4", wireHost.api)}:${gatePort}`,
+    );
+    return { folder, client: this.#needClient(), clock, log, version, kubeconfig };
+  }
+
+  #needClient(): KubeClient {
+    if (this.#client === undefined) throw new Error("the API server does not run");
+    return this.#client;
+  }
+
+  async #startApi(): Promise<void> {
+    const { folder, log } = this.#parts;
+    const report = (error: unknown) => log.error(error, "The API server has failed at something");
+    const { families, name } = this.#spec;
+    const options = {
+      directory: folder.api,
+      name: `portolan-${name}`,
+      names: [wireAddress("IPv4", wireHost.api), apiServiceAddress],
+      serviceCIDRs: families.map((family) => servicePrefix[family]),
+      report,
+    };
+    const port = folder.read()?.apiPort ?? 0;
+    this.#server = await startApiServer({ ...options, port }).catch((error: unknown) => {
+      // The port that it had before belongs to somebody else now.
+      if (isSystemError(error, "EADDRINUSE")) return startApiServer({ ...options, port: 0 });
+      throw error;
+    });
+    startControllers(
+      this.#server.api,
+      { podCIDRs: families.map((family) => clusterPrefix[family]), report },
+      this.#stop.signal,
+    );
+    this.#client = new KubeClient(findCluster({ kubeconfig: this.#server.kubeconfig }), { clock: this.#parts.clock });
+  }
+
+  /** Gives Service `kubernetes` its endpoint: the gate. */
+  async #publishApi(): Promise<void> {
+    const metadata = { name: "kubernetes", namespace: "default" };
+    const address = wireAddress("IPv4", wireHost.api);
+    const ports = [{ name: "https", port: gatePort, protocol: "TCP" }];
+    const endpoints = {
+      apiVersion: "v1",
+      kind: "Endpoints",
+      metadata,
+      subsets: [{ addresses: [{ ip: address }], ports }],
+    };
+    const slice = {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { ...metadata, labels: { "kubernetes.io/service-name": "kubernetes" } },
+      addressType: "IPv4",
+      ports,
+      endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    };
+    for (const [resource, body] of [
+      [{ group: "", version: "v1", plural: "endpoints" }, endpoints],
+      [{ group: "discovery.k8s.io", version: "v1", plural: "endpointslices" }, slice],
+    ] as const) {
+      const path = resourcePath(resource, metadata);
+      const query = { fieldManager: "portolan-lab", force: true };
+      await this.#needClient().send({ method: "PATCH", path, query, contentType: apply, body }, this.#stop.signal);
+    }
+  }
+
+  async #untilServing(node: LabNode, mode?: string): Promise<void> {
+    const { clock } = this.#parts;
+    const { signal } = this.#stop;
+    const end = clock.monotonic() + proxyPatience;
+    for (;;) {
+      const now = await node.proxy.mode(signal);
+      if (now !== undefined && (mode === undefined || mode === "" || now === mode)) return;
+      signal.throwIfAborted();
+      if (clock.monotonic() > end) {
+        const log = `${this.#parts.folder.node(node.node.name)}/proxy.log`;
+        throw new Error(`the proxy of ${node.node.name} does not serve${mode ? ` in mode ${mode}` : ""}: see ${log}`);
+      }
+      await clock.sleep(look, signal);
+    }
+  }
+}

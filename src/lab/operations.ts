@@ -1,0 +1,162 @@
+/** Labs from outside: started, found, ended. */
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { signalProcess } from "../kernel/programs.ts";
+import { systemClock } from "../telemetry/clock.ts";
+import { type ControlRequest, control, type LabStatus } from "./control.ts";
+import { sweep } from "./lab.ts";
+import { type LabWishes, makeSpec } from "./plan/spec.ts";
+import { LabFolder } from "./state.ts";
+
+/** What became of a wish for a lab. */
+export interface UpResult {
+  /** False if it ran already. */
+  readonly started: boolean;
+  readonly status: LabStatus;
+}
+
+const program = fileURLToPath(new URL("../cli/main.ts", import.meta.url));
+/** Milliseconds until a lab must be ready. */
+const startPatience = 60_000;
+/** Milliseconds that a supervisor has to end orderly. */
+const stopPatience = 15_000;
+const look = 40;
+/** Characters of a log that an error shows. */
+const tail = 2000;
+
+/** The wishes of somebody who may have left some open: those are as the lab was before, or as is usual. */
+export type PartialWishes = Pick<LabWishes, "name"> & Partial<LabWishes>;
+
+/**
+ * Makes a lab run, in the background, and waits until it is ready. One that runs already is left as it is; one that
+ * was down comes back with its nodes and objects, unless `wishes` asks for others.
+ *
+ * @param progress is told what is being done.
+ * @throws an Error with the reason and the end of the log if it cannot be started.
+ */
+export async function up(
+  wishes: PartialWishes,
+  progress: (text: string) => void,
+  signal: AbortSignal,
+): Promise<UpResult> {
+  needRoot();
+  const folder = new LabFolder(wishes.name);
+  if (folder.supervisor() !== undefined) return { started: false, status: await untilReady(folder, progress, signal) };
+  const before = folder.read();
+  const { name, ...asked } = wishes;
+  const usual = { name, nodes: 2, mode: "", dualStack: false, zones: [] };
+  if (before === undefined || Object.keys(asked).length > 0) {
+    folder.write({ spec: makeSpec({ ...usual, ...wishes }), apiPort: before?.apiPort ?? 0 });
+  }
+  startSupervisor(folder, name);
+  return { started: true, status: await untilReady(folder, progress, signal) };
+}
+
+/** Ends a lab; what its API holds stays for the next time. @returns whether there was anything to end. */
+export async function down(name: string): Promise<boolean> {
+  needRoot();
+  const folder = new LabFolder(name);
+  const pid = folder.supervisor();
+  if (pid !== undefined) {
+    signalProcess(pid, "SIGTERM");
+    const end = systemClock.monotonic() + stopPatience;
+    while (folder.supervisor() !== undefined) {
+      if (systemClock.monotonic() > end) signalProcess(pid, "SIGKILL");
+      await systemClock.sleep(look, AbortSignal.timeout(startPatience));
+    }
+  }
+  // What a crash, or a reboot, left behind.
+  sweep(name);
+  const known = folder.read() !== undefined;
+  folder.removeTraces();
+  return pid !== undefined || known;
+}
+
+/** Ends a lab and forgets it. */
+export async function reset(name: string): Promise<void> {
+  await down(name);
+  new LabFolder(name).remove();
+}
+
+/** Asks the supervisor of a lab for something. @throws an Error if the lab does not run, or refuses. */
+export function ask(name: string, request: ControlRequest, signal: AbortSignal): Promise<unknown> {
+  const folder = runningLab(name);
+  return control(folder.socket, request, signal);
+}
+
+/** How a lab is; undefined if it does not run. */
+export async function statusOf(name: string, signal: AbortSignal): Promise<LabStatus | undefined> {
+  const folder = new LabFolder(name);
+  if (folder.supervisor() === undefined) return undefined;
+  return (await control(folder.socket, { op: "status" }, signal)) as LabStatus;
+}
+
+/** The folder of a lab that runs. @throws an Error that says how to start it if it does not. */
+export function runningLab(name: string): LabFolder {
+  const folder = new LabFolder(name);
+  if (folder.supervisor() === undefined) {
+    throw new Error(
+      `lab ${name} does not run: start it with portolan lab up${name === "lab" ? "" : ` --name ${name}`}`,
+    );
+  }
+  return folder;
+}
+
+function needRoot(): void {
+  if (process.getuid?.() !== 0) {
+    throw new Error("a lab makes network namespaces, so it needs root: run it with sudo");
+  }
+}
+
+function startSupervisor(folder: LabFolder, name: string): void {
+  mkdirSync(folder.path, { recursive: true, mode: 0o700 });
+  const log = openSync(folder.log, "w");
+  try {
+    const child = spawn(
+      process.execPath,
+      ["--disable-warning=ExperimentalWarning", program, "lab", "supervise", "--name", name],
+      { detached: true, stdio: ["ignore", log, log], cwd: "/" },
+    );
+    child.unref();
+    // Until it has noted itself, it counts as running by this.
+    if (child.pid === undefined) throw new Error("the supervisor cannot be started");
+  } finally {
+    closeSync(log);
+  }
+}
+
+async function untilReady(
+  folder: LabFolder,
+  progress: (text: string) => void,
+  signal: AbortSignal,
+): Promise<LabStatus> {
+  const end = systemClock.monotonic() + startPatience;
+  let said = "";
+  let seen = false;
+  for (;;) {
+    signal.throwIfAborted();
+    const alive = folder.supervisor() !== undefined;
+    if ((seen && !alive) || systemClock.monotonic() > end)
+      throw new Error(`the lab did not become ready:\n${logTail(folder)}`);
+    seen ||= alive;
+    if (alive) {
+      const status = (await control(folder.socket, { op: "status" }, signal).catch(() => undefined)) as
+        | LabStatus
+        | undefined;
+      if (status?.phase === "ready") return status;
+      if (status?.phase === "failed") throw new Error(status.message);
+      if (status !== undefined && status.message !== said) progress(status.message);
+      said = status?.message ?? said;
+    }
+    await systemClock.sleep(look, signal);
+  }
+}
+
+function logTail(folder: LabFolder): string {
+  try {
+    return readFileSync(folder.log, "utf8").slice(-tail);
+  } catch {
+    return "there is no log";
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * What a lab keeps on disk, in one folder:
+ *
+ * - `lab.json`: what it is to be
+ * - `api/`: the API server's objects, keys and kubeconfig
+ * - `nodes/NODE/`: configuration, kubeconfig and log of the node's proxy
+ * - `pods/`: logs and files of pods that run
+ * - `supervisor.json`, `supervisor.log`, `control.sock`: the program that keeps it running
+ * - `fault.json`: what was broken on purpose
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { isSystemError } from "../kernel/errno.ts";
+import { processStart } from "../kernel/programs.ts";
+import type { LabSpec } from "./plan/spec.ts";
+
+/** Where labs lie: below XDG_STATE_HOME where that is set, else in /var/lib. */
+export function labsFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  return join(env.XDG_STATE_HOME || "/var/lib", "portolan", "lab");
+}
+
+/** The names of all labs that left something on disk, sorted. */
+export function listLabs(root: string = labsFolder()): readonly string[] {
+  try {
+    return readdirSync(root).sort();
+  } catch (error) {
+    if (isSystemError(error, "ENOENT")) return [];
+    throw error;
+  }
+}
+
+/** What is kept of a lab. */
+export interface LabRecord {
+  readonly spec: LabSpec;
+  /** The port of the API server on this machine; 0 until it has one. */
+  readonly apiPort: number;
+}
+
+/** The folder of one lab. */
+export class LabFolder {
+  readonly path: string;
+
+  constructor(name: string, root: string = labsFolder()) {
+    this.path = join(root, name);
+  }
+
+  get api(): string {
+    return join(this.path, "api");
+  }
+
+  get kubeconfig(): string {
+    return join(this.api, "kubeconfig");
+  }
+
+  get pods(): string {
+    return join(this.path, "pods");
+  }
+
+  get socket(): string {
+    return join(this.path, "control.sock");
+  }
+
+  get log(): string {
+    return join(this.path, "supervisor.log");
+  }
+
+  node(name: string): string {
+    return join(this.path, "nodes", name);
+  }
+
+  /** What the lab is to be; undefined if there is none. */
+  read(): LabRecord | undefined {
+    return this.readJson("lab.json") as LabRecord | undefined;
+  }
+
+  write(record: LabRecord): void {
+    this.writeJson("lab.json", record);
+  }
+
+  /** The id of the supervisor's process, undefined if none runs. */
+  supervisor(): number | undefined {
+    const noted = this.readJson("supervisor.json") as { readonly pid: number; readonly start: string } | undefined;
+    return noted !== undefined && processStart(noted.pid) === noted.start ? noted.pid : undefined;
+  }
+
+  /** Notes that this process is the supervisor. */
+  noteSupervisor(): void {
+    this.writeJson("supervisor.json", { pid: process.pid, start: processStart(process.pid) });
+  }
+
+  /** Removes what only means something while the lab runs. */
+  removeTraces(): void {
+    for (const name of ["supervisor.json", "control.sock", "pods", "fault.json"]) {
+      rmSync(join(this.path, name), { recursive: true, force: true });
+    }
+  }
+
+  /** Removes the folder. */
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+
+  /** The content of a file of the folder as JSON; undefined if it is not there. */
+  readJson(name: string): unknown {
+    const path = join(this.path, name);
+    try {
+      return JSON.parse(readFileSync(path, "utf8"));
+    } catch (error) {
+      if (isSystemError(error, "ENOENT")) return undefined;
+      if (error instanceof SyntaxError)
+        throw new Error(`${path} is damaged: ${error.message}; remove it, or the lab with portolan lab reset`);
+      throw error;
+    }
+  }
+
+  /** Writes a file of the folder, whole or not at all. */
+  writeJson(name: string, value: unknown): void {
+    mkdirSync(this.path, { recursive: true, mode: 0o700 });
+    const path = join(this.path, name);
+    writeFileSync(`${path}.new`, `${JSON.stringify(value, undefined, 2)}\n`);
+    renameSync(`${path}.new`, path);
+  }
+}
