@@ -43,10 +43,7 @@ export interface Listener {
 export function attemptTcp(host: Host, options: AttemptOptions): Promise<Attempt> {
   const { from, to, port, timeout } = options;
   return new Promise((resolve) => {
-    const fd = openSocket(host, ffi.SOCK.stream, from, to);
-    // Without manualStart, which the types lack, it would read before it is connected.
-    const adopted = { fd, manualStart: true };
-    const socket = new Socket(adopted);
+    const socket = openClient(host, to, from);
     const done = (attempt: Attempt) => {
       clearTimeout(timer);
       // A reset waits for the connection, which may never come.
@@ -68,7 +65,7 @@ export function attemptTcp(host: Host, options: AttemptOptions): Promise<Attempt
 export function attemptUdp(host: Host, options: AttemptOptions): Promise<Attempt> {
   const { from, to, port, timeout } = options;
   return new Promise((resolve) => {
-    const fd = openSocket(host, ffi.SOCK.dgram, from, to);
+    const fd = openSocket(host, "UDP", from, to);
     const socket = createSocket(familyOf(to) === "IPv4" ? "udp4" : "udp6");
     let closed = false;
     const done = (attempt: Attempt) => {
@@ -109,7 +106,7 @@ export function serveTcp(host: Host, address: Address, port: number, answer: Ans
     if (remoteAddress === undefined) socket.destroy();
     else socket.end(answer({ address: addressOf(remoteAddress), port: remotePort }));
   });
-  const fd = openBound(host, ffi.SOCK.stream, address, port);
+  const fd = openBound(host, "TCP", address, port);
   server.listen({ fd });
   return {
     close() {
@@ -123,7 +120,7 @@ export function serveTcp(host: Host, address: Address, port: number, answer: Ans
 /** Answers every UDP datagram. @throws {SystemError} as `bind` does. */
 export function serveUdp(host: Host, address: Address, port: number, answer: Answer): Listener {
   const socket: DatagramSocket = createSocket(familyOf(address) === "IPv4" ? "udp4" : "udp6");
-  const fd = openBound(host, ffi.SOCK.dgram, address, port);
+  const fd = openBound(host, "UDP", address, port);
   socket.on("message", (_, from) => {
     const client = { address: addressOf(from.address), port: from.port };
     socket.send(answer(client), from.port, from.address);
@@ -134,15 +131,17 @@ export function serveUdp(host: Host, address: Address, port: number, answer: Ans
   return { close: () => void socket.close() };
 }
 
-/** A socket of a host, bound to the client's address if it has one. */
-function openSocket(host: Host, type: number, from: Address | undefined, to: Address): number {
-  if (from !== undefined) return openBound(host, type, from, 0);
-  return host.run(() => ffi.socket(familyNumber(to), type | ffi.SOCK.nonblock | ffi.SOCK.cloexec, 0));
+/** A TCP socket of a host that is ready to connect, bound to the client's address if it has one. */
+export function openClient(host: Host, to: Address, from?: Address): Socket {
+  // Without manualStart, which the types lack, it would read before it is connected.
+  const adopted = { fd: openSocket(host, "TCP", from, to), manualStart: true };
+  return new Socket(adopted);
 }
 
-function openBound(host: Host, type: number, address: Address, port: number): number {
+/** A socket of a host that is bound to an address and port, 0 for a free one. @throws {SystemError} as `bind` does. */
+export function openBound(host: Host, protocol: "TCP" | "UDP", address: Address, port: number): number {
   return host.run((): number => {
-    const fd = ffi.socket(familyNumber(address), type | ffi.SOCK.nonblock | ffi.SOCK.cloexec, 0);
+    const fd = ffi.socket(familyNumber(address), typeFlags(protocol), 0);
     try {
       ffi.setsockopt(fd, ffi.SOL.socket, ffi.SO.reuseaddr, 1);
       // An IPv6 socket of one address takes no IPv4 packets anyway, but would take the port from IPv4 sockets.
@@ -154,6 +153,15 @@ function openBound(host: Host, type: number, address: Address, port: number): nu
       throw error;
     }
   });
+}
+
+function openSocket(host: Host, protocol: "TCP" | "UDP", from: Address | undefined, to: Address): number {
+  if (from !== undefined) return openBound(host, protocol, from, 0);
+  return host.run(() => ffi.socket(familyNumber(to), typeFlags(protocol), 0));
+}
+
+function typeFlags(protocol: "TCP" | "UDP"): number {
+  return (protocol === "TCP" ? ffi.SOCK.stream : ffi.SOCK.dgram) | ffi.SOCK.nonblock | ffi.SOCK.cloexec;
 }
 
 /** `IPV6_V6ONLY`. */
