@@ -329,16 +329,21 @@ function affinityFor(seconds: number, family: Family): ChainText {
   ];
   const toEndpoint = [...withPorts(family), ...key(["priority"], family), ...dnatFromMap("affinity-endpoints", family)];
   const remembered = wordBits(memberMask, "neq", 0);
+  const chooseOne = [
+    rule(remembered, dynset("delete"), keepPool(), "the endpoint is gone"),
+    rule(jump("choose")),
+    rule(dynset("update")),
+    rule(toEndpoint),
+  ];
   return {
     name: affinityChain(seconds),
     rules: [
       rule(priorityFromMap(["saddr", "priority"], clients, family)),
       rule(remembered, dynset("update"), toEndpoint, "back to the endpoint of before"),
-      rule(remembered, dynset("delete"), keepPool(), "which is gone"),
-      rule(jump("choose")),
-      rule(dynset("update")),
-      rule(toEndpoint),
-      rule(drop, "its endpoint went this moment"),
+      ...chooseOne,
+      // The one that was chosen may have gone this very moment.
+      ...chooseOne,
+      rule(drop, "its service went this moment"),
     ],
   };
 }
