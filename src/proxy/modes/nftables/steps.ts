@@ -136,7 +136,7 @@ export function isNotAddress(which: "saddr" | "daddr", address: Address, family:
 
 /** `iifname "START*"`. */
 export function inInterfaceStarting(start: string): readonly Step[] {
-  return rules.compare(field.inputInterface, "eq", Buffer.from(start));
+  return rules.compare(field.inputInterface, "eq", new TextEncoder().encode(start));
 }
 
 /** `meta l4proto { NUMBERS }`, with the protocol loaded. */
