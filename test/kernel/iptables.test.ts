@@ -35,6 +35,7 @@ for (const variant of variants) {
       const found = (await findXtables()).get(variant);
       assert(found, `this test needs iptables of variant ${variant}`);
       xtables = found;
+      await flush(xtables);
       mode = await factory.create();
       assert.deepEqual(await factory.probe(), { able: true });
     });
@@ -152,11 +153,9 @@ for (const variant of variants) {
 
     test("tells within moments that somebody flushed a table", async () => {
       const watching = new AbortController();
-      const quick = new IptablesMode(
-        xtables,
-        inspectMachine(),
-        variant === "nft" ? { interval: 60_000, share: 1 } : { interval: 20, share: 1 },
-      );
+      const quick = new IptablesMode(xtables, inspectMachine(), {
+        pace: { interval: variant === "nft" ? 60_000 : 20, share: 1 },
+      });
       const told: string[] = [];
       quick.watch(({ what }) => told.push(what), watching.signal);
       await quick.replace(desired, signal);
@@ -221,6 +220,18 @@ for (const variant of variants) {
       await xtables.restore("IPv4", ["*nat\n-F MINE\n-X MINE\nCOMMIT\n"]);
       await factory.cleanup();
       assert.doesNotMatch(await saved(xtables, "IPv4"), /KUBE-SERVICES/);
+    });
+
+    test("cleans the other variant of what an earlier process left there", async () => {
+      for (const each of variants) {
+        const other = await iptablesFactory(each).create();
+        await other.replace(desired, signal);
+      }
+      const newest = await factory.create();
+      await newest.replace(desired, signal);
+      for (const each of (await findXtables()).values()) {
+        assert.equal(/KUBE-SERVICES/.test(await saved(each, "IPv4")), each.variant === variant);
+      }
     });
 
     test("is chosen by an environment variable", async () => {

@@ -25,14 +25,17 @@ export function iptablesFactory(variant?: Variant): ModeFactory {
     name: "iptables",
     async probe() {
       try {
-        const problem = await (await choose(variant)).problem("IPv4");
+        const problem = await choose(variant, await findXtables()).then((xtables) => xtables.problem("IPv4"));
         return problem === undefined ? { able: true } : { able: false, missing: [problem] };
       } catch (error) {
         return { able: false, missing: [error instanceof Error ? error.message : String(error)] };
       }
     },
     async create() {
-      return new IptablesMode(await choose(variant), inspectMachine());
+      const found = await findXtables();
+      const xtables = await choose(variant, found);
+      const others = [...found.values()].filter((each) => each !== xtables);
+      return new IptablesMode(xtables, inspectMachine(), { others });
     },
     async cleanup() {
       for (const xtables of (await findXtables()).values()) await cleanXtables(xtables);
@@ -43,9 +46,8 @@ export function iptablesFactory(variant?: Variant): ModeFactory {
 /** The factory of the mode, with the variant that this node uses. */
 export const iptables: ModeFactory = iptablesFactory();
 
-async function choose(variant: Variant | undefined): Promise<Xtables> {
+async function choose(variant: Variant | undefined, found: ReadonlyMap<Variant, Xtables>): Promise<Xtables> {
   const wanted = variant ?? fromEnvironment();
-  const found = await findXtables();
   const xtables = wanted === undefined ? await chooseXtables(found) : found.get(wanted);
   if (xtables !== undefined) return xtables;
   const kind = wanted === undefined ? "" : ` of variant ${wanted}`;

@@ -3,7 +3,7 @@ import type { Xtables } from "../../../kernel/xtables/xtables.ts";
 import { type Family, families } from "../../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
 import type { Desired, Drift, Mode } from "../mode.ts";
-import { cleanFamily } from "./cleanup.ts";
+import { cleanFamily, cleanXtables } from "./cleanup.ts";
 import { type Context, contextOf, type Machine } from "./context.ts";
 import { compare, countEndpoints, type Differences, withComments } from "./expected.ts";
 import { canaryTables } from "./fixed.ts";
@@ -26,20 +26,30 @@ type KeyedChanges = readonly (readonly [DecisionKey, Change])[];
 /** The nft variant's programs and kernel need quadratic time for large transactions; 400 services take some 100 ms. */
 const servicesPerTransaction = { nft: 400, legacy: Number.POSITIVE_INFINITY };
 
+/** What a mode may be told beside the machine. */
+export interface ModeOptions {
+  /** The variants that are not used: cleaned of leftovers once the mode stands, for rules in both would act twice. */
+  readonly others?: readonly Xtables[];
+  readonly pace?: WatchPace;
+}
+
 /** The mode, over the programs of one variant. */
 export class IptablesMode implements Mode {
   readonly name = "iptables";
   readonly #xtables: Xtables;
   readonly #machine: Machine;
   readonly #pace: WatchPace;
+  /** Variants that may hold what an earlier process left; none once they have been cleaned. */
+  readonly #others: Xtables[];
   readonly #applied = new Map<Family, Applied>();
   /** Counts the calls that write, so that a look at the canaries knows that it was overtaken. */
   #writes = 0;
 
-  constructor(xtables: Xtables, machine: Machine, pace: WatchPace = { interval: 10_000, share: 0.01 }) {
+  constructor(xtables: Xtables, machine: Machine, options: ModeOptions = {}) {
     this.#xtables = xtables;
     this.#machine = machine;
-    this.#pace = pace;
+    this.#others = [...(options.others ?? [])];
+    this.#pace = options.pace ?? { interval: 10_000, share: 0.01 };
   }
 
   async replace({ settings, decisions }: Desired, signal: AbortSignal): Promise<void> {
@@ -59,6 +69,10 @@ export class IptablesMode implements Mode {
     }
     for (const [family, state] of applied) this.#applied.set(family, state);
     this.#writes++;
+    for (const other of this.#others.splice(0)) {
+      // Rules there that others put into our chains are theirs to remove; ours are gone or empty.
+      await cleanXtables(other).catch(() => {});
+    }
   }
 
   async apply(changes: Changes, signal: AbortSignal): Promise<void> {
