@@ -22,6 +22,8 @@ const debianPackages = {
   conntrack: "conntrack",
   ip: "iproute2",
   nsenter: "util-linux",
+  kubectl: "kubernetes-client",
+  curl: "curl",
   ipvsadm: "ipvsadm",
   "linux.uml": "user-mode-linux",
   busybox: "busybox-static",

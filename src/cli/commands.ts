@@ -27,11 +27,6 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import("./lab.ts")).lab,
   },
   {
-    name: "demo",
-    summary: "Show the service proxy at work, in network namespaces of this machine",
-    load: async () => (await import("./demo.ts")).demo,
-  },
-  {
     name: "completion",
     summary: "Print a completion script for bash, zsh or fish",
     load: async () => (await import("./completion.ts")).completion,

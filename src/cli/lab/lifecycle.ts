@@ -1,5 +1,6 @@
 /** `portolan lab up`, `down`, `reset`, and the supervisor that they start and end. */
 import { intFlag, stringFlag, stringsFlag, switchFlag } from "../../config/flags.ts";
+import { runDemo } from "../../lab/demo.ts";
 import { up as bringUp, reset as forget, down as takeDown } from "../../lab/operations.ts";
 import { LabFolder, listLabs } from "../../lab/state.ts";
 import { supervise as keep } from "../../lab/supervisor.ts";
@@ -32,6 +33,10 @@ export const up = labPart({
       ...(given.has("dual-stack") && { dualStack: values["dual-stack"] }),
       ...(given.has("zones") && { zones: values.zones }),
     };
+    if (values.demo) {
+      await runDemo({ wishes, out: context.out, signal: context.signal });
+      return exitStatus.ok;
+    }
     const { started, status } = await bringUp(wishes, (text) => context.err(`  ${text}\n`), context.signal);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const nodes = status.nodes.map((node) => node.name).join(", ");

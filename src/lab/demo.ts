@@ -1,0 +1,200 @@
+/** The demo: a lab with three pods behind three Services, and a screen that says what to try. */
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { styleText } from "node:util";
+import { resourcePath } from "../kube/client.ts";
+import { isFields } from "../kube/objects/fields.ts";
+import { services } from "../kube/objects/service.ts";
+import { type Address, parseAddress } from "../net/address.ts";
+import { systemClock } from "../telemetry/clock.ts";
+import { errorText } from "../telemetry/log.ts";
+import { applyManifest } from "./apply.ts";
+import { getInside } from "./network/http.ts";
+import { down, type PartialWishes, reset, type UpResult, up } from "./operations.ts";
+import { findPlace } from "./places.ts";
+import { labClient, podsOf } from "./pods.ts";
+import { LabFolder } from "./state.ts";
+
+/** What the demo needs of whoever starts it. */
+export interface DemoOptions {
+  readonly wishes: PartialWishes;
+  readonly out: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+const manifest = fileURLToPath(new URL("../../examples/lab/hello.yaml", import.meta.url));
+const nodePort = 30_080;
+/** Requests in a row of the table. */
+const requests = 30;
+/** Milliseconds that a request may take. */
+const patience = 1000;
+/** Milliseconds between two looks at who answers. */
+const watchEvery = 500;
+/** Milliseconds until the pods must be ready. */
+const readyPatience = 20_000;
+
+/**
+ * Plays until the signal is aborted or the lab is taken down. A lab that it started, it ends; one that was new, it
+ * forgets.
+ *
+ * @throws an Error that says what is missing, e.g. root.
+ */
+export async function runDemo({ wishes, out, signal }: DemoOptions): Promise<void> {
+  const { name } = wishes;
+  const folder = new LabFolder(name);
+  const known = folder.read() !== undefined;
+  const running = folder.supervisor() !== undefined;
+  try {
+    const began = performance.now();
+    out(running ? `Lab ${name} runs already.\n` : "Starting a cluster of network namespaces on this machine:\n");
+    const result = await up(wishes, (text) => out(`  ${text}\n`), signal);
+    out("  three pods, three Services\n");
+    const client = labClient(folder);
+    let clusterIP: Address;
+    try {
+      await applyManifest(client, readFileSync(manifest, "utf8"), signal);
+      const service = await client.send(
+        { path: resourcePath(services, { namespace: "default", name: "hello" }) },
+        signal,
+      );
+      const spec = isFields(service) && isFields(service.spec) ? service.spec : {};
+      clusterIP = parseAddress(String(spec.clusterIP));
+    } finally {
+      await client.destroy();
+    }
+    const pods = await untilReady(folder, signal);
+    const stage = makeStage(folder, name, clusterIP, result, pods[0] ?? "");
+    await untilAnswered(stage.pod, signal);
+    out(`Ready after ${((performance.now() - began) / 1000).toFixed(1)} s.\n`);
+    out(await table(stage, pods, signal));
+    out(whatToTry(name, stage));
+    await watch(stage, folder, out, signal);
+    if (!signal.aborted) out(`\nLab ${name} was taken down.\n`);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    if (running) out(`\nLab ${name} runs on, as before: portolan lab down ends it.\n`);
+    else {
+      if (signal.aborted) out("\nTaking it down ... ");
+      await (known ? down(name) : reset(name));
+      if (signal.aborted) out("done, nothing is left behind.\n");
+    }
+  }
+}
+
+/** Somebody who asks something of somebody. */
+interface Question {
+  readonly who: string;
+  readonly whom: string;
+  readonly namespace: string;
+  readonly address: Address;
+  readonly port: number;
+}
+
+interface Stage {
+  readonly pod: Question;
+  readonly node: Question;
+  readonly outside: Question;
+}
+
+function makeStage(folder: LabFolder, lab: string, clusterIP: Address, { status }: UpResult, pod: string): Stage {
+  const place = (called: string) => findPlace(folder, lab, called, "default").namespace;
+  const cluster = { whom: `cluster IP ${clusterIP}:80`, address: clusterIP, port: 80 };
+  const [first, second = first] = status.nodes;
+  const node = second?.addresses[0] ?? "";
+  return {
+    pod: { who: "a pod", namespace: place(pod), ...cluster },
+    node: { who: first?.name ?? "", namespace: first?.namespace ?? "", ...cluster },
+    outside: {
+      who: "outside",
+      whom: `node port ${node}:${nodePort}`,
+      namespace: place("outside"),
+      address: parseAddress(node),
+      port: nodePort,
+    },
+  };
+}
+
+async function untilReady(folder: LabFolder, signal: AbortSignal): Promise<readonly string[]> {
+  const end = systemClock.monotonic() + readyPatience;
+  for (;;) {
+    const pods = (await podsOf(folder, signal)).filter(
+      ({ name, state }) => name.startsWith("hello-") && state === "Ready",
+    );
+    if (pods.length >= 3) return pods.map(({ name }) => name).sort();
+    signal.throwIfAborted();
+    if (systemClock.monotonic() > end) throw new Error("the pods did not become ready: see portolan lab logs");
+    await systemClock.sleep(watchEvery / 10, signal);
+  }
+}
+
+async function untilAnswered(question: Question, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && (await ask(question, signal)).pod.startsWith("no answer")) {
+    await systemClock.sleep(watchEvery / 10, signal);
+  }
+}
+
+async function ask({ namespace, address, port }: Question, signal: AbortSignal) {
+  try {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
+    const { text } = await getInside({ namespace, address, port, path: "/" }, limit);
+    const { pod, client } = JSON.parse(text) as { readonly pod: string; readonly client: string };
+    return { pod, client };
+  } catch (error) {
+    return { pod: `no answer (${errorText(error)})`, client: "" };
+  }
+}
+
+/** Who answers whom, and which source address it sees. */
+async function table({ pod, node, outside }: Stage, pods: readonly string[], signal: AbortSignal): Promise<string> {
+  const head = ["from", "to", ...pods, "source address that the pods see"];
+  const rows: string[][] = [];
+  for (const question of [pod, node, outside]) {
+    const answers = await Promise.all(Array.from({ length: requests }, () => ask(question, signal)));
+    const counts = pods.map((name) => String(answers.filter((answer) => answer.pod === name).length));
+    const sources = [...new Set(answers.map(({ client }) => client))].filter(Boolean).sort();
+    rows.push([question.who, question.whom, ...counts, sources.join(", ")]);
+  }
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (cells: readonly string[]) =>
+    `  ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd();
+  return `\n${requests} requests each, and who answered them:\n\n${bold(line(head))}\n${rows.map(line).join("\n")}\n`;
+}
+
+function whatToTry(name: string, { outside, pod }: Stage): string {
+  const program = existsSync("portolan") ? "./portolan" : "portolan";
+  const lab = `${program} lab`;
+  const flag = name === "lab" ? "" : ` --name ${name}`;
+  const steps: readonly (readonly [string, string])[] = [
+    [`${lab} kubectl${flag} -- get pods,services,endpointslices -o wide`, "it is a cluster: kubectl works as anywhere"],
+    [
+      `${lab} exec${flag} outside -- curl -s http://${outside.address}:${outside.port}/`,
+      "a client outside; the pod sees the node's address",
+    ],
+    [`${lab} exec${flag} hello -- curl -s http://${pod.address}/`, "a pod asks the Service that it is itself behind"],
+    [`${lab} kubectl${flag} -- scale deployment hello --replicas=6`, "this screen shows the new pods, at once"],
+    [`${lab} exec${flag} node1 -- nft list map ip portolan endpoints`, "the endpoints, as the kernel has them"],
+    [`${lab} mode${flag} iptables`, "other rules in the kernel, and no connection breaks"],
+    [`${lab} node${flag} stop node2`, "pull a plug; requests go to the pods that are left"],
+    [`${lab} break${flag}`, "the faults that networks have in real life; quiz hides one from you"],
+  ];
+  const lines = steps.map(([command, what]) => `  ${what}\n    ${bold(command)}\n`);
+  return `\nTry, in another terminal:\n\n${lines.join("")}\nCtrl-C, or ${lab} down, ends it and leaves nothing behind.\n\n`;
+}
+
+/** Shows who answers, whenever that changes. */
+async function watch({ pod }: Stage, folder: LabFolder, out: DemoOptions["out"], signal: AbortSignal): Promise<void> {
+  let shown = "";
+  while (!signal.aborted && folder.supervisor() !== undefined) {
+    const answers = await Promise.all(Array.from({ length: requests }, () => ask(pod, signal)));
+    const now = [...new Set(answers.map((answer) => answer.pod))].sort().join(", ");
+    if (signal.aborted || folder.supervisor() === undefined) return;
+    if (now !== shown) out(`${new Date().toTimeString().slice(0, 8)}  Service hello is answered by ${now}\n`);
+    shown = now;
+    await systemClock.sleep(watchEvery, signal);
+  }
+}
+
+function bold(text: string): string {
+  return styleText("bold", text, { stream: process.stdout });
+}
