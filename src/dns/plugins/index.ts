@@ -5,6 +5,7 @@
 import type { Plugin } from "../server/plugin.ts";
 import { acl } from "./acl/acl.ts";
 import { any } from "./any/any.ts";
+import { auto } from "./auto/auto.ts";
 import { bind } from "./bind/bind.ts";
 import { bufsize } from "./bufsize/bufsize.ts";
 import { cache } from "./cache/cache.ts";
@@ -13,9 +14,11 @@ import { chaos } from "./chaos/chaos.ts";
 import { debug } from "./debug/debug.ts";
 import { erratic } from "./erratic/erratic.ts";
 import { errors } from "./errors/errors.ts";
+import { file } from "./file/file.ts";
 import { forward, proxy } from "./forward/forward.ts";
 import { header } from "./header/header.ts";
 import { health } from "./health/health.ts";
+import { hosts } from "./hosts/hosts.ts";
 import { kubernetes } from "./kubernetes/kubernetes.ts";
 import { loadbalance } from "./loadbalance/loadbalance.ts";
 import { local } from "./local/local.ts";
@@ -29,8 +32,10 @@ import { prometheus } from "./prometheus/prometheus.ts";
 import { ready } from "./ready/ready.ts";
 import { reload } from "./reload/reload.ts";
 import { root } from "./root/root.ts";
+import { secondary } from "./secondary/secondary.ts";
 import { timeouts } from "./timeouts/timeouts.ts";
 import { tls } from "./tls/tls.ts";
+import { transfer } from "./transfer/transfer.ts";
 import { view } from "./view/view.ts";
 import { whoami } from "./whoami/whoami.ts";
 
@@ -65,7 +70,12 @@ export const plugins: readonly Plugin[] = [
   header,
   tls,
   minimal,
+  transfer,
+  hosts,
   kubernetes,
+  file,
+  auto,
+  secondary,
   loop,
   forward,
   proxy,

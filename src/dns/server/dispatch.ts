@@ -18,10 +18,10 @@ export interface Served {
 }
 
 /**
- * Takes a reply away: called once for each message, with undefined if there is nothing to send. The bytes are a view
- * that is valid only during the call.
+ * Takes a reply away: called once for each message, with undefined if there is nothing to send; for a zone transfer
+ * several times, with `more` for all but the last part. The bytes are a view that is valid only during the call.
  */
-export type Send = (bytes: Uint8Array | undefined) => void;
+export type Send = (bytes: Uint8Array | undefined, more?: boolean) => void;
 
 /** How often a query may make the server ask itself. */
 const maxDepth = 8;
@@ -119,9 +119,7 @@ export class Dispatcher {
     let sent = answer;
     if (answer !== undefined) {
       sent = withEdns(query.message, answer);
-      const bytes = encodeSafely(query, sent);
-      size = bytes.length;
-      send(bytes);
+      size = sendInParts(query, sent, send);
     } else {
       send(undefined);
     }
@@ -150,6 +148,26 @@ function readQuery(bytes: Uint8Array): Message | number | undefined {
     if (error instanceof WireError) return RCODE.FORMERR;
     throw error;
   }
+}
+
+/** Sends a reply: in one message, or a zone transfer over a stream in as many as it needs. Returns the bytes sent. */
+function sendInParts(query: Query, message: Message, send: Send): number {
+  let bytes = encodeSafely(query, message);
+  const transfer = query.type === TYPE.AXFR || query.type === TYPE.IXFR;
+  const stream = query.client.protocol === "tcp" || query.client.protocol === "tls";
+  let size = bytes.length;
+  let sent = bytes.readUInt16BE(6);
+  while (transfer && stream && sent > 0 && sent < message.answer.length) {
+    bytes.writeUInt16BE(bytes.readUInt16BE(2) & ~FLAG.TC, 2);
+    send(bytes, true);
+    bytes = encodeSafely(query, { ...message, answer: message.answer.slice(sent) });
+    size += bytes.length;
+    const count = bytes.readUInt16BE(6);
+    if (count === 0) break;
+    sent += count;
+  }
+  send(bytes);
+  return size;
 }
 
 /** The reply's bytes; if a plugin made something that cannot be written, SERVFAIL. */

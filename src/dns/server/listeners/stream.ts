@@ -78,9 +78,9 @@ class StreamConnection {
 
   #handle(message: Buffer): void {
     this.#pending++;
-    this.#dispatcher().handle(message, this.#client, (bytes) => {
+    this.#dispatcher().handle(message, this.#client, (bytes, more = false) => {
       const wasBusy = this.#busy();
-      this.#pending--;
+      if (!more) this.#pending--;
       if (this.#socket.destroyed) return;
       if (bytes !== undefined) {
         const frame = Buffer.allocUnsafe(2 + bytes.length);
@@ -88,6 +88,7 @@ class StreamConnection {
         frame.set(bytes, 2);
         this.#socket.write(frame);
       }
+      if (more) return;
       if (wasBusy) setImmediate(() => this.#read());
       else this.#endIfDone();
     });

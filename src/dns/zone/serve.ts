@@ -1,0 +1,20 @@
+/** Replies from zones, for the plugins that have some. */
+import type { Outcome } from "../server/plugin.ts";
+import type { Query } from "../server/query.ts";
+import { reply } from "../server/reply.ts";
+import type { Site } from "../server/site.ts";
+import { RCODE } from "../wire/codes.ts";
+import { lookUp } from "./lookup.ts";
+import type { Zone } from "./zone.ts";
+
+/** Answers a query for a name in the zone. The target of an alias outside of it is asked of the server itself. */
+export function serveZone(zone: Zone, query: Query, site: Site): Outcome {
+  const { question, type, dnssec } = query;
+  const found = lookUp(zone, question.name, type, dnssec);
+  const own = reply(query.message, { ...found, aa: !found.referral });
+  if (found.alias === undefined) return own;
+  return site.ask(query.ask({ name: found.alias })).then((answer) => {
+    if (answer === undefined || answer.rcode === RCODE.REFUSED) return own;
+    return { ...own, answer: [...own.answer, ...answer.answer], tc: answer.tc };
+  });
+}
