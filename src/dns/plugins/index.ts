@@ -31,6 +31,7 @@ import { nsid } from "./nsid/nsid.ts";
 import { prometheus } from "./prometheus/prometheus.ts";
 import { ready } from "./ready/ready.ts";
 import { reload } from "./reload/reload.ts";
+import { rewrite } from "./rewrite/rewrite.ts";
 import { root } from "./root/root.ts";
 import { secondary } from "./secondary/secondary.ts";
 import { timeouts } from "./timeouts/timeouts.ts";
@@ -65,6 +66,7 @@ export const plugins: readonly Plugin[] = [
   any,
   chaos,
   loadbalance,
+  rewrite,
   acl,
   cache,
   header,
