@@ -17,7 +17,7 @@ import { type Element, elementsOfSettings, identityOf } from "./elements.ts";
 import { setsOf, tableFamily, tableName } from "./layout.ts";
 import { affinityChain, type ChainText, type RulesetSettings, ruleset } from "./ruleset.ts";
 import { difference, type Edits, Reconciler, TableState } from "./state.ts";
-import { fingerprints, KernelTable, type TableContent } from "./table.ts";
+import { isSame, KernelTable, type TableContent } from "./table.ts";
 
 /** A family that is served: what is in the kernel for it. */
 interface Served {
@@ -212,7 +212,7 @@ function compare(content: TableContent, family: Family, served: Served): readonl
   const there = new Set(content.chains.map(({ chain }) => chain));
   for (const { name, rules } of chainsOf(family, served)) {
     if (!there.delete(name)) found.push(`chain ${name}: gone`);
-    else if (JSON.stringify(content.rules.get(name) ?? []) !== JSON.stringify(fingerprints(rules))) {
+    else if (!isSame(content.rules.get(name), rules)) {
       found.push(`chain ${name}: its rules were changed`);
     }
   }

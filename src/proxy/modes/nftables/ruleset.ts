@@ -234,6 +234,7 @@ function dispatch(mark: readonly Step[]): ChainText {
         jump("masquerade-by-client"),
       ),
       rule(maskedPriority(verdictMask), verdictMap(entries)),
+      rule(drop, "these rules are replaced this moment"),
     ],
   };
 }

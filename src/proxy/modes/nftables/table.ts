@@ -89,8 +89,9 @@ export class KernelTable {
   }
 
   /**
-   * Writes all chains and rules anew, makes the sets that are missing, removes what does not belong there, and applies
-   * edits, all at once. A table whose chains or sets are of another make is replaced whole.
+   * Makes the sets and chains that are missing, writes the rules that are not as they should be, removes what does not
+   * belong there, and applies edits, all at once. Rules that are right stay: a packet that is under way in rules that
+   * are being replaced would be lost. A table whose chains or sets are of another make is replaced whole.
    *
    * @param content what is there.
    * @param editsFrom what leads from these elements to the right ones, in parts.
@@ -109,9 +110,12 @@ export class KernelTable {
     if (content !== undefined && !fits) transaction.deleteTable(ref);
     transaction.addTable({ ...ref, comment: tableComment });
     for (const set of sets.values()) if (!fits || !content.sets.has(set.set)) transaction.addSet(set);
-    if (fits) transaction.flushRules(ref);
     for (const { name, base } of chains) transaction.addChain({ ...ref, chain: name, ...(base && { base }) });
-    for (const { name, rules } of chains) this.#addRules(transaction, name, rules);
+    for (const { name, rules } of chains) {
+      if (fits && isSame(content.rules.get(name), rules)) continue;
+      if (fits) transaction.flushRules({ ...ref, chain: name });
+      this.#addRules(transaction, name, rules);
+    }
     if (fits) this.#removeOthers(transaction, content, chains, sets);
     const present = fits ? (content.elements ?? []).filter(({ set }) => sets.has(set)) : [];
     for (const edits of editsFrom(present)) this.#apply(transaction, edits);
@@ -214,9 +218,9 @@ export class KernelTable {
   }
 }
 
-/** Rules as the texts that `TableContent.rules` would have for them. */
-export function fingerprints(rules: readonly RuleText[]): readonly string[] {
-  return rules.map(({ steps }) => fingerprint(steps));
+/** True if the rules of a chain, as `TableContent.rules` has them, are these. */
+export function isSame(present: readonly string[] = [], rules: readonly RuleText[]): boolean {
+  return present.length === rules.length && rules.every(({ steps }, i) => fingerprint(steps) === present[i]);
 }
 
 function fingerprint(steps: readonly Step[]): string {
