@@ -1,6 +1,7 @@
 /** What controllers decide, as data, and the one place where it is done. */
+import { createHash } from "node:crypto";
 import { type Api, internal, isCode } from "../server/api.ts";
-import { type ApiObject, type JsonObject, listAt, objectAt, textAt } from "../server/json.ts";
+import { type ApiObject, type JsonObject, listAt, objectAt } from "../server/json.ts";
 import { kindOf } from "../server/kinds/index.ts";
 import type { Kind } from "../server/kinds/kind.ts";
 import type { Propagation } from "../server/lifecycle.ts";
@@ -74,26 +75,21 @@ function recordEvent(
   const { namespace = "default", name, uid, resourceVersion } = about.metadata;
   const now = new Date(api.now());
   const seconds = `${now.toISOString().slice(0, 19)}Z`;
-  // The same thing again is counted, not told again.
-  const same = api
-    .list("events", namespace)
-    .find(
-      (event) =>
-        textAt(event, "involvedObject", "uid") === uid &&
-        textAt(event, "reason") === reason &&
-        textAt(event, "message") === message,
-    );
+  // The same thing again has the same name: it is counted, not told again.
+  const digest = createHash("sha256").update(`${uid}\0${reason}\0${message}`).digest("hex").slice(0, 16);
+  const eventName = `${name}.${digest}`;
+  const same = api.store.get({ resource: "events", namespace, name: eventName });
   try {
     if (same !== undefined) {
       const count = Number(same.count ?? 1) + 1;
-      api.update(kind, namespace, same.metadata.name, { ...same, count, lastTimestamp: seconds }, "", internal);
+      api.update(kind, namespace, eventName, { ...same, count, lastTimestamp: seconds }, "", internal);
       return;
     }
     api.create(
       kind,
       namespace,
       {
-        metadata: { generateName: `${name}.` },
+        metadata: { name: eventName },
         involvedObject: {
           apiVersion: about.apiVersion,
           kind: about.kind,
