@@ -1,4 +1,4 @@
-/** All flows through the iptables mode with iptables-legacy. */
+/** All flows through the iptables mode with iptables-legacy, by changes from one file to the next. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,4 +11,4 @@ const folder = mkdtempSync(join(tmpdir(), "ptl-flows-"));
 process.env.XTABLES_LOCKFILE = join(folder, "xtables.lock");
 after(() => rmSync(folder, { recursive: true }));
 
-testFlows(iptablesFactory("legacy"), "iptables-legacy");
+testFlows(iptablesFactory("legacy"), "apply", "iptables-legacy");

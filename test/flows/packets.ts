@@ -3,8 +3,9 @@
 import { isSystemError } from "../../src/kernel/errno.ts";
 import type { EndpointSlice } from "../../src/kube/objects/endpointslice.ts";
 import { type Address, familyOf, parseAddress } from "../../src/net/address.ts";
-import type { Protocol } from "../../src/net/protocol.ts";
+import { type Protocol, protocols } from "../../src/net/protocol.ts";
 import type { Host } from "../support/network.ts";
+import { attemptSctp, serveSctp } from "../support/sctp.ts";
 import { type Attempt, attemptTcp, attemptUdp, type Listener, serveTcp, serveUdp } from "../support/sockets.ts";
 import { type Cast, elsewherePort } from "./cast.ts";
 import { describeReached, describeRow, type Expected, type FlowFile, type Row, type Target } from "./format.ts";
@@ -32,9 +33,7 @@ interface Answered {
  * @param mode rows that are not for this mode are left out.
  */
 export async function tryFlows(cast: Cast, file: FlowFile, mode: string): Promise<readonly string[]> {
-  const rows = file.rows.filter(
-    (row) => row.to.protocol !== "SCTP" && (row.modes?.some((name) => name === mode) ?? true),
-  );
+  const rows = file.rows.filter((row) => row.modes?.some((name) => name === mode) ?? true);
   const listeners = listen(cast, file.slices, rows);
   try {
     return await tryRows(cast, rows);
@@ -151,14 +150,10 @@ async function tryRefused(cast: Cast, row: Row, kind: "reject" | "drop"): Promis
 }
 
 function attemptRow(cast: Cast, { from, to }: Row, timeout: number): Promise<Attempt> {
-  const attempt = { TCP: attemptTcp, UDP: attemptUdp, SCTP: noSctp }[to.protocol];
+  const attempt = { TCP: attemptTcp, UDP: attemptUdp, SCTP: attemptSctp }[to.protocol];
   // The node chooses its own address by its routes, as its programs do.
   const source = from.site === "node" ? {} : { from: addressOf(from, familyOf(to.address)) };
   return attempt(cast.hostOf(from), { ...source, to: to.address, port: to.port, timeout });
-}
-
-async function noSctp(): Promise<Attempt> {
-  return { kind: "failed", code: "SCTP is not tried" };
 }
 
 function describeAttempt(attempt: Attempt): string {
@@ -201,12 +196,11 @@ function listen(cast: Cast, slices: readonly EndpointSlice[], rows: readonly Row
   }
   const gateways = { IPv4: parseAddress("192.168.7.2"), IPv6: parseAddress("fd00:192:168:7::2") };
   for (const address of Object.values(gateways)) {
-    for (const protocol of ["TCP", "UDP"] as const) add(cast.elsewhere, "elsewhere", address, elsewherePort, protocol);
+    for (const protocol of protocols) add(cast.elsewhere, "elsewhere", address, elsewherePort, protocol);
   }
   const listeners: Listener[] = [];
   for (const { host, name, at } of wanted.values()) {
-    const serve = { TCP: serveTcp, UDP: serveUdp, SCTP: undefined }[at.protocol];
-    if (serve === undefined) continue;
+    const serve = { TCP: serveTcp, UDP: serveUdp, SCTP: serveSctp }[at.protocol];
     try {
       listeners.push(serve(host, at.address, at.port, (client) => `${name} ${at.port} ${client.address}`));
     } catch (error) {
