@@ -55,7 +55,7 @@ export class Store {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const file = join(directory, "objects.sqlite");
     this.#history = history;
-    this.#db = new DatabaseSync(file, { timeout: 2_000 });
+    this.#db = new DatabaseSync(file, { timeout: 500 });
     try {
       this.#db.exec("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;");
       this.#db.exec(`BEGIN IMMEDIATE;
