@@ -25,7 +25,7 @@ export function iptablesFactory(variant?: Variant): ModeFactory {
     name: "iptables",
     async probe() {
       try {
-        const problem = await choose(variant, await findXtables()).then((xtables) => xtables.problem("IPv4"));
+        const problem = await chooseIptables(variant, await findXtables()).then((xtables) => xtables.problem("IPv4"));
         return problem === undefined ? { able: true } : { able: false, missing: [problem] };
       } catch (error) {
         return { able: false, missing: [error instanceof Error ? error.message : String(error)] };
@@ -33,7 +33,7 @@ export function iptablesFactory(variant?: Variant): ModeFactory {
     },
     async create() {
       const found = await findXtables();
-      const xtables = await choose(variant, found);
+      const xtables = await chooseIptables(variant, found);
       const others = [...found.values()].filter((each) => each !== xtables);
       return new IptablesMode(xtables, inspectMachine(), { others });
     },
@@ -46,7 +46,15 @@ export function iptablesFactory(variant?: Variant): ModeFactory {
 /** The factory of the mode, with the variant that this node uses. */
 export const iptables: ModeFactory = iptablesFactory();
 
-async function choose(variant: Variant | undefined, found: ReadonlyMap<Variant, Xtables>): Promise<Xtables> {
+/**
+ * The iptables to use, of those that `findXtables` found.
+ *
+ * @throws an Error that says what to install, or what is wrong with PORTOLAN_IPTABLES.
+ */
+export async function chooseIptables(
+  variant: Variant | undefined,
+  found: ReadonlyMap<Variant, Xtables>,
+): Promise<Xtables> {
   const wanted = variant ?? fromEnvironment();
   const xtables = wanted === undefined ? await chooseXtables(found) : found.get(wanted);
   if (xtables !== undefined) return xtables;

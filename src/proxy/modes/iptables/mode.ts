@@ -3,6 +3,7 @@ import type { Xtables } from "../../../kernel/xtables/xtables.ts";
 import { type Family, families } from "../../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
 import type { Desired, Drift, Mode } from "../mode.ts";
+import { inSlices } from "../slices.ts";
 import { cleanFamily, cleanXtables } from "./cleanup.ts";
 import { type Context, contextOf, type Machine } from "./context.ts";
 import { compare, countEndpoints, type Differences, withComments } from "./expected.ts";
@@ -11,7 +12,6 @@ import { routeLocalnet } from "./machine.ts";
 import { chains } from "./names.ts";
 import { type Change, changeInput, fullInput } from "./restore.ts";
 import { endpointsOf } from "./service.ts";
-import { inSlices } from "./slices.ts";
 import { type WatchPace, watchCanaries } from "./watch.ts";
 
 /** What was applied last in one family. */
