@@ -338,11 +338,13 @@ test("nodes are cordoned, tainted and drained", { skip }, async (t) => {
   await kubectl(["drain", "node-b", "--timeout=20s"]);
   await kubectl(["rollout", "status", "deployment/web", "--timeout=20s"]);
   assert.equal(await nodes(), "node-a node-a node-a");
+  await kubectl(["delete", "node", "node-a"]);
   await kubectl(["uncordon", "node-b"]);
+  await eventually("the pods move", async () => (await nodes()) === "node-b node-b node-b");
   await kubectl(["taint", "nodes", "--all", "dedicated=db:NoSchedule"]);
   await kubectl(["scale", "deployment/web", "--replicas=4"]);
   await eventually("the event tells why", async () =>
-    (await kubectl(["get", "events"])).includes("2 node(s) had untolerated taint"),
+    (await kubectl(["get", "events"])).includes("1 node(s) had untolerated taint"),
   );
 });
 
@@ -377,3 +379,62 @@ async function startDual(t: Parameters<typeof startCluster>[0]): Promise<Cluster
   const { parsePrefix } = await import("../../src/net/prefix.ts");
   return await startCluster(t, { serviceCIDRs: [parsePrefix("10.96.0.0/16"), parsePrefix("fd00:10:96::/112")] });
 }
+
+test("manifests of other programs apply: roles, accounts, endpoints by hand", { skip }, async (t) => {
+  const { kubectl, server } = await startCluster(t);
+  const manifest = `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: agent, namespace: kube-system}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: "system:agent"}
+rules:
+- apiGroups: [""]
+  resources: [endpoints, services]
+  verbs: [list, watch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: "system:agent"}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:agent"}
+subjects: [{kind: ServiceAccount, name: agent, namespace: kube-system}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: database}
+spec:
+  ports: [{port: 5432}]
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: database}
+subsets:
+- addresses: [{ip: 192.0.2.50}]
+  notReadyAddresses: [{ip: 192.0.2.51}]
+  ports: [{port: 5432}]
+`;
+  await kubectl(["apply", "-f", "-"], manifest);
+  assert.match(
+    await kubectl(["apply", "-f", "-"], manifest),
+    /clusterrolebinding.rbac.authorization.k8s.io\/system:agent unchanged/,
+  );
+  const mirrored = () =>
+    server.api
+      .list("endpointslices.discovery.k8s.io", "default")
+      .filter((slice) => slice.metadata.name.startsWith("database-"));
+  await eventually("the endpoints are mirrored", () => mirrored().length === 1);
+  const endpoints = mirrored()[0]?.endpoints as readonly {
+    addresses: readonly string[];
+    conditions: { ready: boolean };
+  }[];
+  assert.deepEqual(
+    endpoints.map((item) => [...item.addresses, item.conditions.ready]),
+    [
+      ["192.0.2.50", true],
+      ["192.0.2.51", false],
+    ],
+  );
+  await kubectl(["delete", "endpoints", "database"]);
+  await eventually("the mirror is empty", () => mirrored().length === 0);
+});

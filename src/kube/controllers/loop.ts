@@ -107,10 +107,16 @@ class Runner {
     this.#dirty.clear();
   }
 
+  /** Reads on in the changes of a resource; after a gap in them, everything is looked at again. */
   #look(resource: string): void {
     const { store } = this.#api;
     const seen = this.#seen.get(resource);
     const changes = seen === undefined ? undefined : store.log(resource).after(seen, Number.POSITIVE_INFINITY);
+    if (seen !== undefined && changes === undefined) {
+      this.#seen.clear();
+      for (const each of this.#controller.watches) this.#look(each);
+      return;
+    }
     this.#seen.set(resource, store.version);
     const all: readonly Change[] =
       changes ?? store.list(resource).map((object) => ({ type: "ADDED", version: 0, object, previous: undefined }));

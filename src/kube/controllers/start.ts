@@ -7,8 +7,10 @@ import { endpointsController } from "./endpoints.ts";
 import { eventController } from "./events.ts";
 import { garbageCollector } from "./garbage.ts";
 import { runControllers } from "./loop.ts";
+import { mirrorController } from "./mirror.ts";
 import { namespaceController } from "./namespaces.ts";
 import { nodeController, usualPodRange } from "./nodes.ts";
+import { orphanedPodController } from "./orphanedpods.ts";
 import { replicaSetController } from "./replicaset.ts";
 import { scheduler } from "./scheduler.ts";
 
@@ -30,6 +32,8 @@ export function startControllers(api: Api, options: ControllerOptions, signal: A
     daemonSetController(api),
     scheduler(api),
     endpointsController(api),
+    mirrorController(api),
+    orphanedPodController(api),
     garbageCollector(api),
     eventController(api),
   ];

@@ -76,10 +76,16 @@ export const internal: WriteOptions = {
   warn: () => undefined,
 };
 
+/** What kinds want of names; all others want RFC 1123 subdomains. */
 const nameForms: Readonly<Record<string, "label" | "dns1035" | "path">> = {
   Namespace: "label",
   Service: "dns1035",
   IPAddress: "path",
+  Event: "path",
+  Role: "path",
+  RoleBinding: "path",
+  ClusterRole: "path",
+  ClusterRoleBinding: "path",
 };
 const keptNamespaces = ["default", "kube-system", "kube-public"];
 
@@ -279,7 +285,7 @@ export class Api {
       stored.kind === "Service" && stored.group === "" ? this.#allocator.admit(next, previous) : undefined;
     next = admitted?.service ?? next;
     const problems = [
-      ...validateMeta(next, nameForms[stored.kind] ?? (stored.kind === "Event" ? "path" : "subdomain")),
+      ...validateMeta(next, nameForms[stored.kind] ?? "subdomain"),
       ...(stored.validate?.(next) ?? []),
       ...(previous === undefined ? [] : (stored.validateUpdate?.(next, previous) ?? [])),
     ];

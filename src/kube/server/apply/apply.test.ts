@@ -89,6 +89,26 @@ test("applying the same again changes nothing, the time included", () => {
   assert.equal(listAt(again, "metadata", "managedFields").length, 1);
 });
 
+test("an object that many managers update remembers the last ten of them by name", () => {
+  let live = apply(undefined, "a", {});
+  for (let i = 0; i < 15; i++) {
+    const after = {
+      ...live,
+      metadata: {
+        ...(live.metadata as JsonObject),
+        labels: { ...((live.metadata as JsonObject).labels as JsonObject), [`l${i}`]: "x" },
+      },
+    };
+    const time = `2026-01-01T00:00:${String(i).padStart(2, "0")}Z`;
+    live = trackUpdate(schema, live, after, { ...author(`m${i}`), time });
+  }
+  const names = managersOf(live).map((manager) => manager.name);
+  assert.equal(names.length, 10);
+  assert.equal(names[0], "ancient-changes");
+  assert.equal(fieldsOf(live, "ancient-changes").length, 6);
+  assert.deepEqual(fieldsOf(live, "m14"), [".metadata.labels.l14"]);
+});
+
 test("FieldsV1 comes back as it was written", () => {
   const part = fc.oneof(
     fc.string({ minLength: 1, maxLength: 5 }).map((name) => `f:${name.replaceAll("\0", "")}`),

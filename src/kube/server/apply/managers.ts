@@ -124,7 +124,26 @@ export function trackUpdate(
     });
   const own = known.find((manager) => sameManager(manager, mine))?.fields ?? new Set<string>();
   const fields = own.union(changed.set).difference(changed.gone);
-  return withManagers(after, [...others, { ...mine, fields }]);
+  return withManagers(after, atMost([...others, { ...mine, fields }]));
+}
+
+/** Managers of updates that one object may have; as upstream. */
+const managerLimit = 10;
+
+/** The managers with the oldest of their updates made one, where there are too many. */
+function atMost(managers: readonly Manager[]): readonly Manager[] {
+  const updates = managers
+    .filter((manager) => manager.operation === "Update" && manager.fields.size > 0)
+    .sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
+  if (updates.length <= managerLimit) return managers;
+  const old = updates.slice(0, updates.length - managerLimit + 1);
+  const fields = old.reduce<ReadonlySet<string>>((all, manager) => all.union(manager.fields), new Set());
+  const [first] = old;
+  if (first === undefined) return managers;
+  return [
+    { ...first, name: "ancient-changes", subresource: "", fields },
+    ...managers.filter((manager) => !old.includes(manager)),
+  ];
 }
 
 function at(object: JsonObject): Json | undefined {

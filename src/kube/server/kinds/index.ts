@@ -6,6 +6,7 @@ import { event, newEvent } from "./event.ts";
 import { type Kind, resourceOf } from "./kind.ts";
 import { ingress, ingressClass, ipAddress, serviceCIDR } from "./networking.ts";
 import { pod } from "./pod.ts";
+import { clusterRole, clusterRoleBinding, role, roleBinding } from "./rbac.ts";
 import { service } from "./service.ts";
 import { controllerRevision, daemonSet, deployment, replicaSet } from "./workloads.ts";
 
@@ -30,6 +31,10 @@ export const kinds: readonly Kind[] = [
   serviceCIDR,
   ipAddress,
   lease,
+  role,
+  roleBinding,
+  clusterRole,
+  clusterRoleBinding,
   newEvent,
 ];
 

@@ -177,6 +177,13 @@ export const fieldNumbers: Readonly<Record<string, string>> = {
   "io.k8s.api.networking.v1.ServiceCIDRSpec": "1:cidrs",
   "io.k8s.api.networking.v1.ServiceCIDRStatus": "1:conditions",
   "io.k8s.api.policy.v1.Eviction": "1:metadata 2:deleteOptions",
+  "io.k8s.api.rbac.v1.ClusterRole": "1:metadata 2:rules 3:aggregationRule",
+  "io.k8s.api.rbac.v1.ClusterRoleBinding": "1:metadata 2:subjects 3:roleRef",
+  "io.k8s.api.rbac.v1.PolicyRule": "1:verbs 2:apiGroups 3:resources 4:resourceNames 5:nonResourceURLs",
+  "io.k8s.api.rbac.v1.Role": "1:metadata 2:rules",
+  "io.k8s.api.rbac.v1.RoleBinding": "1:metadata 2:subjects 3:roleRef",
+  "io.k8s.api.rbac.v1.RoleRef": "1:apiGroup 2:kind 3:name",
+  "io.k8s.api.rbac.v1.Subject": "1:kind 2:apiGroup 3:name 4:namespace",
   "io.k8s.apimachinery.pkg.apis.meta.v1.Condition":
     "1:type 2:status 3:observedGeneration 4:lastTransitionTime 5:reason 6:message",
   "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions":

@@ -10,16 +10,25 @@ export interface Change {
   readonly previous: ApiObject | undefined;
 }
 
-/** The last changes of a kind, oldest first, at most `limit` of them. */
+/** How much a log remembers: changes, and bytes of the JSON text of their objects. */
+export interface LogLimits {
+  readonly changes: number;
+  readonly bytes: number;
+}
+
+/** The last changes of a kind, oldest first, within limits. */
 export class ChangeLog {
-  readonly #limit: number;
-  #changes: Change[] = [];
+  readonly #limits: LogLimits;
+  #entries: { readonly change: Change; readonly size: number }[] = [];
+  /** Where the remembered entries begin; those before are forgotten, and removed in batches. */
+  #first = 0;
+  #bytes = 0;
   #start: number;
 
   /** `since` is the resource version from which on the log knows every change. */
-  constructor(since: number, limit: number) {
+  constructor(since: number, limits: LogLimits) {
     this.#start = since;
-    this.#limit = limit;
+    this.#limits = limits;
   }
 
   /** The log knows every change after this resource version. */
@@ -27,25 +36,33 @@ export class ChangeLog {
     return this.#start;
   }
 
-  /** Appends a change. The oldest are forgotten in batches, so that this costs little on average. */
-  push(change: Change): void {
-    this.#changes.push(change);
-    if (this.#changes.length < 2 * this.#limit) return;
-    const forgotten = this.#changes.length - this.#limit;
-    this.#start = this.#changes[forgotten - 1]?.version ?? this.#start;
-    this.#changes = this.#changes.slice(forgotten);
+  /** Appends a change whose object has so many bytes, and forgets the oldest beyond the limits. */
+  push(change: Change, size: number): void {
+    this.#entries.push({ change, size });
+    this.#bytes += size;
+    while (this.#entries.length - this.#first > this.#limits.changes || this.#bytes > this.#limits.bytes) {
+      const oldest = this.#entries[this.#first];
+      if (oldest === undefined) break;
+      this.#first++;
+      this.#bytes -= oldest.size;
+      this.#start = oldest.change.version;
+    }
+    if (this.#first > 256 && this.#first * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#first);
+      this.#first = 0;
+    }
   }
 
   /** Up to `count` changes after a resource version, or undefined if some of them are forgotten. */
   after(version: number, count: number): readonly Change[] | undefined {
     if (version < this.#start) return undefined;
-    let low = 0;
-    let high = this.#changes.length;
+    let low = this.#first;
+    let high = this.#entries.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#changes[middle]?.version ?? 0) <= version) low = middle + 1;
+      if ((this.#entries[middle]?.change.version ?? 0) <= version) low = middle + 1;
       else high = middle;
     }
-    return this.#changes.slice(low, low + count);
+    return this.#entries.slice(low, Math.min(this.#entries.length, low + count)).map(({ change }) => change);
   }
 }

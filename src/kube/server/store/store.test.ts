@@ -53,21 +53,26 @@ test("lists are in order of namespace and name, and can begin behind a key", (t)
 });
 
 test("changes can be read on from any remembered version, and from no other", () => {
-  const log = new ChangeLog(10, 3);
-  for (let version = 11; version <= 16; version++) {
-    log.push({ type: "ADDED", version, object: configMap(`o${version}`, ""), previous: undefined });
-  }
+  const log = new ChangeLog(10, { changes: 3, bytes: 1000 });
+  const push = (version: number, size = 1) =>
+    log.push({ type: "ADDED", version, object: configMap(`o${version}`, ""), previous: undefined }, size);
+  for (let version = 11; version <= 16; version++) push(version);
   assert.equal(log.start, 13);
   assert.equal(log.after(12, 10), undefined);
+  const versions = (after: number, count: number) => log.after(after, count)?.map((change) => change.version);
+  assert.deepEqual(versions(13, 10), [14, 15, 16]);
+  assert.deepEqual(versions(13, 1), [14]);
+  assert.deepEqual(versions(16, 10), []);
+  push(17, 999);
+  assert.deepEqual([log.start, versions(15, 10)], [15, [16, 17]], "large changes push out more of the small ones");
+  push(18, 2000);
   assert.deepEqual(
-    log.after(13, 10)?.map((change) => change.version),
-    [14, 15, 16],
+    [log.start, log.after(17, 10), versions(18, 10)],
+    [18, undefined, []],
+    "what is larger than the limit is not kept at all",
   );
-  assert.deepEqual(
-    log.after(13, 1)?.map((change) => change.version),
-    [14],
-  );
-  assert.deepEqual(log.after(16, 10), []);
+  for (let version = 19; version < 2000; version++) push(version);
+  assert.deepEqual(versions(1996, 10), [1997, 1998, 1999]);
 });
 
 test("a second process is refused the directory of the first", (t) => {

@@ -23,6 +23,8 @@ export type Write = { readonly key: Key; readonly put: ApiObject } | { readonly 
 
 /** Changes of each kind that are remembered for watchers. */
 const defaultHistory = 5_000;
+/** Bytes of JSON text that these changes may have. */
+const historyBytes = 32 * 1024 * 1024;
 const layout = 1;
 
 interface Shelf {
@@ -47,7 +49,7 @@ export class Store {
 
   /**
    * Opens the store in a directory, which is made if it is missing. `history` is how many changes of each kind are
-   * remembered for watchers, at least.
+   * remembered for watchers, at most.
    *
    * @throws {Error} if the file is of a later layout, damaged, or in use by another process.
    */
@@ -182,14 +184,18 @@ export class Store {
     if (change.type === "DELETED") shelf.objects.delete(id);
     else shelf.objects.set(id, change.object);
     if (change.type !== "MODIFIED") shelf.sorted = undefined;
-    shelf.log.push(change);
+    shelf.log.push(change, encode(change.object).length);
   }
 
   #shelf(resource: string): Shelf {
     let shelf = this.#shelves.get(resource);
     if (shelf === undefined) {
       // A resource without a shelf has had no change since the file was opened.
-      shelf = { objects: new Map(), sorted: undefined, log: new ChangeLog(this.#opened, this.#history) };
+      shelf = {
+        objects: new Map(),
+        sorted: undefined,
+        log: new ChangeLog(this.#opened, { changes: this.#history, bytes: historyBytes }),
+      };
       this.#shelves.set(resource, shelf);
     }
     return shelf;
