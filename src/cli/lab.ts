@@ -3,12 +3,28 @@ import { formatFlags, parseFlags } from "../config/flags.ts";
 import { closestName } from "../config/problems.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 import { mode, node } from "./lab/change.ts";
+import { breaking, quiz, repair } from "./lab/faults.ts";
 import { down, reset, supervise, up } from "./lab/lifecycle.ts";
 import { logs, status } from "./lab/look.ts";
 import { commonFlags, type LabPart, wrongUsage } from "./lab/part.ts";
 import { apply, exec, kubectl } from "./lab/use.ts";
 
-const parts: readonly LabPart[] = [up, down, reset, status, logs, exec, kubectl, apply, mode, node, supervise];
+const parts: readonly LabPart[] = [
+  up,
+  down,
+  reset,
+  status,
+  logs,
+  exec,
+  kubectl,
+  apply,
+  mode,
+  node,
+  breaking,
+  repair,
+  quiz,
+  supervise,
+];
 
 /** The command. */
 export const lab: Command = {

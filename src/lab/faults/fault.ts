@@ -1,0 +1,96 @@
+/** What a fault is: something that goes wrong in real networks, done to a lab and undone again. */
+import { inNamespace } from "../../kernel/namespace.ts";
+import { runInside } from "../../kernel/programs.ts";
+import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
+import { type KubeClient, resourcePath } from "../../kube/client.ts";
+import { isFields, noFields } from "../../kube/objects/fields.ts";
+import { services } from "../../kube/objects/service.ts";
+import type { ControlRequest } from "../control.ts";
+import type { NodeStatus } from "../lab.ts";
+import { namespaceNames } from "../plan/names.ts";
+import type { LabSpec, NodeSpec } from "../plan/spec.ts";
+
+/** A fault. What {@link break} returns is kept on disk, as JSON, until {@link repair} gets it. */
+export interface Fault {
+  /** What it is called on the command line. */
+  readonly name: string;
+  /** What is done, in a sentence. */
+  readonly deed: string;
+  /** What somebody would see who does not know. */
+  readonly symptom: string;
+  /** Why that follows, and how one finds out. */
+  readonly explanation: string;
+  /** How it is undone. */
+  readonly remedy: string;
+  break(stage: FaultStage): Promise<unknown> | unknown;
+  repair(stage: FaultStage, memory: unknown): Promise<void> | void;
+}
+
+/** A running lab, as faults see it. */
+export interface FaultStage {
+  readonly spec: LabSpec;
+  readonly nodes: readonly NodeStatus[];
+  readonly client: KubeClient;
+  readonly signal: AbortSignal;
+  /** The Service that faults of objects are about. */
+  readonly service: { readonly namespace: string; readonly name: string };
+  ask(request: ControlRequest): Promise<unknown>;
+}
+
+/** The nth node that runs, from 0. @throws an Error if there are not so many. */
+export function nodeAt({ nodes, spec }: FaultStage, index: number): NodeStatus & { readonly spec: NodeSpec } {
+  const node = nodes.filter(({ state }) => state === "running")[index];
+  const plan = spec.nodes.find(({ name }) => name === node?.name);
+  if (node === undefined || plan === undefined) throw new Error(`this fault needs ${index + 1} nodes that run`);
+  return { ...node, spec: plan };
+}
+
+/** The namespaces of a stage's lab. */
+export function namesOf({ spec }: FaultStage) {
+  return namespaceNames(spec.name);
+}
+
+/** Runs a program in a namespace. @returns its output. @throws an Error with what it says if it fails. */
+export function must(namespace: string, ...argv: readonly string[]): string {
+  const { status, output, errors } = runInside(namespace, argv);
+  if (status !== 0) throw new Error(`${argv.join(" ")}: ${errors.trim() || `status ${status}`}`);
+  return output;
+}
+
+/** Values of sysctls as they were, by namespace and name. */
+export type SysctlMemory = readonly { readonly namespace: string; readonly name: string; readonly value: string }[];
+
+/** Sets sysctls in namespaces. @returns what they were. @throws an Error if this kernel does not have one. */
+export function setSysctls(namespaces: readonly string[], values: Readonly<Record<string, string>>): SysctlMemory {
+  return namespaces.flatMap((namespace) =>
+    inNamespace(namespace, () =>
+      Object.entries(values).map(([name, value]) => {
+        const before = readSysctl(name);
+        if (before === undefined) throw new Error(`this kernel has no sysctl ${name.replaceAll("/", ".")}`);
+        writeSysctl(name, value);
+        return { namespace, name, value: before };
+      }),
+    ),
+  );
+}
+
+/** Sets sysctls back to what they were. */
+export function restoreSysctls(memory: unknown): void {
+  for (const { namespace, name, value } of memory as SysctlMemory) {
+    inNamespace(namespace, () => {
+      writeSysctl(name, value);
+    });
+  }
+}
+
+/** The raw spec of the stage's Service. @throws a KubeError if there is none. */
+export async function serviceSpec({ client, service, signal }: FaultStage): Promise<Readonly<Record<string, unknown>>> {
+  const raw = await client.send({ path: resourcePath(services, service) }, signal);
+  return isFields(raw) && isFields(raw.spec) ? raw.spec : noFields;
+}
+
+/** Changes the spec of the stage's Service. */
+export async function patchService({ client, service, signal }: FaultStage, spec: object): Promise<void> {
+  const contentType = "application/merge-patch+json";
+  await client.send({ method: "PATCH", path: resourcePath(services, service), contentType, body: { spec } }, signal);
+}
