@@ -27,6 +27,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import("./lab.ts")).lab,
   },
   {
+    name: "snapshot",
+    summary: "Write down everything that decides a packet's way on this node",
+    load: async () => (await import("./snapshot.ts")).snapshot,
+  },
+  {
     name: "completion",
     summary: "Print a completion script for bash, zsh or fish",
     load: async () => (await import("./completion.ts")).completion,

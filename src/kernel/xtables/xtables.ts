@@ -15,6 +15,9 @@ export type Variant = "nft" | "legacy";
 /** The tables that Portolan looks at. */
 export type Table = "filter" | "nat" | "mangle";
 
+/** All tables that the kernel can have. */
+export type AnyTable = Table | "raw" | "security";
+
 /** The programs of one variant, as found on this machine. */
 export class Xtables {
   readonly variant: Variant;
@@ -54,7 +57,7 @@ export class Xtables {
    *
    * @throws if the program fails or its output is not of the format.
    */
-  async save(family: Family, names: readonly Table[], signal?: AbortSignal): Promise<readonly SavedTable[]> {
+  async save(family: Family, names: readonly AnyTable[], signal?: AbortSignal): Promise<readonly SavedTable[]> {
     const program = this.program(family, "-save");
     const existing = this.variant === "legacy" ? legacyTables(family) : undefined;
     const tables: SavedTable[] = [];

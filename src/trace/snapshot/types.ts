@@ -1,0 +1,79 @@
+/** A snapshot: everything that decides a packet's way on a node, or in a network namespace, as plain values. */
+import type { ConntrackEntry } from "../../kernel/conntrack/index.ts";
+import type { ListedSet } from "../../kernel/ipset/index.ts";
+import type { Ruleset } from "../../kernel/nftables/index.ts";
+import type { FdbEntry, InterfaceAddress, Link, Neighbour, Route, Rule } from "../../kernel/route/index.ts";
+import type { ListeningSocket } from "../../kernel/sockets/listening.ts";
+import type { Family } from "../../net/address.ts";
+
+/** The version of the format that this program writes, and the only one that it reads. */
+export const schemaVersion = 1;
+
+/** A snapshot. All lists are in the kernel's order. */
+export interface Snapshot {
+  readonly schemaVersion: typeof schemaVersion;
+  /** The machine's name, or the namespace's. */
+  readonly name: string;
+  /** When it was taken, in ISO 8601. */
+  readonly time: string;
+  /** The kernel's release, such as `6.18.0`. */
+  readonly kernel: string;
+  readonly links: readonly Link[];
+  readonly addresses: readonly InterfaceAddress[];
+  readonly neighbours: readonly Neighbour[];
+  readonly fdb: readonly FdbEntry[];
+  readonly rules: readonly Rule[];
+  readonly routes: readonly Route[];
+  /** By name with slashes, e.g. `net/ipv4/ip_forward`: those of {@link sysctls} that this kernel has. */
+  readonly sysctls: Readonly<Record<string, string>>;
+  readonly nftables: Ruleset;
+  /** The tables of iptables' old variant; those of the nft variant are in {@link nftables}. */
+  readonly iptables: readonly LegacyTable[];
+  readonly ipsets: readonly ListedSet[];
+  readonly conntrack: readonly ConntrackEntry[];
+  readonly sockets: readonly ListeningSocket[];
+  /** What could not be read, a sentence each. */
+  readonly missing: readonly string[];
+}
+
+/** A table of iptables' old variant. */
+export interface LegacyTable {
+  readonly family: Family;
+  readonly name: string;
+  readonly chains: readonly LegacyChain[];
+}
+
+/** A chain of it. */
+export interface LegacyChain {
+  readonly name: string;
+  /** Built-in chains only: `ACCEPT` or `DROP`. */
+  readonly policy?: string;
+  /** As `iptables-save` writes them, without `-A` and the chain's name. */
+  readonly rules: readonly string[];
+}
+
+/** Sysctls of the whole namespace that decide about packets. */
+export const sysctls: readonly string[] = [
+  "net/ipv4/ip_forward",
+  "net/ipv4/ip_nonlocal_bind",
+  "net/ipv4/ip_local_port_range",
+  "net/ipv4/ip_local_reserved_ports",
+  "net/ipv6/bindv6only",
+  "net/netfilter/nf_conntrack_max",
+  "net/netfilter/nf_conntrack_tcp_be_liberal",
+  "net/bridge/bridge-nf-call-iptables",
+  "net/bridge/bridge-nf-call-ip6tables",
+  "net/ipv4/vs/conn_reuse_mode",
+  "net/ipv4/vs/expire_nodest_conn",
+  "net/ipv4/vs/conntrack",
+];
+
+/** Sysctls of each interface, and of `all`: with `NAME` for the interface. */
+export const interfaceSysctls: readonly string[] = [
+  "net/ipv4/conf/NAME/forwarding",
+  "net/ipv4/conf/NAME/rp_filter",
+  "net/ipv4/conf/NAME/accept_local",
+  "net/ipv4/conf/NAME/route_localnet",
+  "net/ipv6/conf/NAME/forwarding",
+  "net/ipv6/conf/NAME/disable_ipv6",
+];

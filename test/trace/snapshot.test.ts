@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { snapshot as command } from "../../src/cli/snapshot.ts";
+import { parseAddress } from "../../src/net/address.ts";
+import { capture, formatSnapshot, parseSnapshot } from "../../src/trace/snapshot/index.ts";
+import { TestNetwork } from "../support/network.ts";
+import { serveTcp } from "../support/sockets.ts";
+import { temporaryDirectory } from "./support.ts";
+
+const network = new TestNetwork("snapshot");
+after(() => network.close());
+const host = network.host("node");
+const other = network.host("other");
+network.join(host, "eth0", other, "eth0");
+host.address("eth0", "192.0.2.1/24", "2001:db8::1/64");
+host.addRoute("default", { via: "192.0.2.254" });
+host.exec("nft", ["-f", "-"], {
+  input: `table inet t {
+    set s { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 80-90 } }
+    map m { type mark : verdict; elements = { 1 : drop, 2 : jump c } }
+    chain c { counter log prefix "x" limit rate 5/second; }
+    chain base { type filter hook input priority 5; policy drop;
+      ct state { established, related } accept comment "go on"
+      meta mark vmap @m
+      ip saddr . tcp dport @s reject with tcp reset
+      fib saddr . iif oif missing drop
+    }
+  }`,
+});
+host.exec("iptables-legacy", ["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-j", "RETURN"]);
+
+test("a namespace is written and read back as it was", async () => {
+  const listener = serveTcp(host, parseAddress("192.0.2.1"), 8080, () => "");
+  try {
+    const taken = await capture(host.namespace);
+    assert.deepEqual(taken.missing, []);
+    assert.deepEqual(
+      JSON.parse(formatSnapshot(parseSnapshot(formatSnapshot(taken), "file"))),
+      JSON.parse(formatSnapshot(taken)),
+    );
+    assert.ok(taken.links.some(({ name }) => name === "eth0"));
+    assert.deepEqual(taken.sockets, [{ protocol: "TCP", address: "192.0.2.1", port: 8080 }]);
+    assert.deepEqual(
+      taken.iptables.map(({ family, name, chains }) => [family, name, chains[0]]),
+      [["IPv4", "nat", { name: "PREROUTING", policy: "ACCEPT", rules: ["-p tcp -j RETURN"] }]],
+    );
+    assert.equal(taken.nftables.rules.length, 5);
+    assert.equal(taken.sysctls["net/ipv4/conf/eth0/rp_filter"] !== undefined, true);
+  } finally {
+    listener.close();
+  }
+});
+
+test("the command writes a file that only its owner reads", async () => {
+  using directory = temporaryDirectory();
+  const file = `${directory.path}/node.json.gz`;
+  const context = { out() {}, err() {}, signal: AbortSignal.timeout(10_000), onHangUp() {} };
+  assert.equal(await command.run(["--namespace", host.namespace, "-o", file], context), 0);
+  assert.equal(parseSnapshot(gunzipSync(readFileSync(file)).toString(), file).name, host.namespace);
+});
