@@ -1,0 +1,177 @@
+/** A lab for tests: made and used as people do it, with the program and with kubectl. */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { listNamespaces } from "../../src/kernel/namespace.ts";
+import { getInside } from "../../src/lab/network/http.ts";
+import { namespaceNames } from "../../src/lab/plan/names.ts";
+import { parseAddress } from "../../src/net/address.ts";
+
+const program = new URL("../../portolan", import.meta.url).pathname;
+let count = 0;
+/** Milliseconds that a request may take. */
+const patience = 700;
+
+/** How a program ended. */
+export interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A lab with a folder of its own. */
+export class TestLab {
+  readonly name: string;
+  readonly folder: string;
+  readonly #state: string;
+  readonly #children = new Set<ChildProcess>();
+
+  /** @param state the folder of its state, to share one with another. */
+  constructor(state: string = mkdtempSync(join(tmpdir(), "portolan-lab-"))) {
+    this.name = `lab${process.pid}x${count++}`;
+    this.#state = state;
+    this.folder = join(state, "portolan", "lab", this.name);
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    return { ...env, XDG_STATE_HOME: this.#state, KUBECONFIG: join(this.folder, "api", "kubeconfig") };
+  }
+
+  /** Runs `portolan lab` with the lab's name until it ends. */
+  async try(command: string, ...args: readonly string[]): Promise<Ended> {
+    return this.run([program, "lab", command, "--name", this.name, ...args]);
+  }
+
+  /** Runs `portolan lab`, which must succeed. @returns what it wrote. */
+  async lab(command: string, ...args: readonly string[]): Promise<string> {
+    return expectSuccess(`lab ${command} ${args.join(" ")}`, await this.try(command, ...args));
+  }
+
+  /** Runs kubectl, which must succeed. @returns what it wrote. */
+  async kubectl(...args: readonly string[]): Promise<string> {
+    return expectSuccess(`kubectl ${args.join(" ")}`, await this.run(["kubectl", ...args]));
+  }
+
+  /** Applies manifests with kubectl. */
+  async apply(manifest: string): Promise<void> {
+    expectSuccess("kubectl apply", await this.run(["kubectl", "apply", "-f", "-"], manifest));
+  }
+
+  /** One field of an object. */
+  async field(object: string, path: string, ...args: readonly string[]): Promise<string> {
+    return this.kubectl("get", ...object.split(" "), "-o", `jsonpath={${path}}`, ...args);
+  }
+
+  /** Runs a program in a place of the lab until it ends, without the detour over the command line. */
+  async at(place: string, ...argv: readonly string[]): Promise<Ended> {
+    return this.run(["ip", "netns", "exec", this.namespace(place), ...argv]);
+  }
+
+  /** The namespace of `outside`, a node, or a pod (`NAMESPACE/NAME`). */
+  namespace(place: string): string {
+    const names = namespaceNames(this.name);
+    const [namespace = "", name] = place.split("/");
+    if (name !== undefined) return names.pod(namespace, name);
+    return place === "outside" ? names.outside : names.node(place);
+  }
+
+  /** Asks over HTTP from a place. @returns the answer, or how curl failed: 7 is refused, 28 no answer in time. */
+  async get(place: string, url: string, ...args: readonly string[]): Promise<string> {
+    const { code, out } = await this.at(
+      place,
+      "curl",
+      "-s",
+      "-m",
+      String(patience / 1000),
+      "--noproxy",
+      "*",
+      "-f",
+      ...args,
+      url,
+    );
+    return code === 0 ? out : `curl: ${code}`;
+  }
+
+  /** Asks many times at once. @returns each different answer once, sorted; failures as {@link get} has them. */
+  async answers(place: string, url: string, requests = 20): Promise<readonly string[]> {
+    const { hostname, port, pathname, search } = new URL(url);
+    const address = parseAddress(hostname.replace(/^\[|\]$/g, ""));
+    const wanted = { namespace: this.namespace(place), address, port: Number(port || 80), path: pathname + search };
+    const ask = async () => {
+      try {
+        const { status, text } = await getInside(wanted, AbortSignal.timeout(patience));
+        return status === 200 ? text : "curl: 22";
+      } catch (error) {
+        return (error as { readonly code?: unknown }).code === "ECONNREFUSED" ? "curl: 7" : "curl: 28";
+      }
+    };
+    return [...new Set(await Promise.all(Array.from({ length: requests }, ask)))].sort();
+  }
+
+  /** Sends a line over UDP from a place and reads the answer; empty if none comes within half a second. */
+  async udp(place: string, address: string, port: number, line = "hostname", sourcePort = 0): Promise<string> {
+    const script = `
+      const socket = require("node:dgram").createSocket(${JSON.stringify(address.includes(":") ? "udp6" : "udp4")});
+      const end = () => socket.close();
+      socket.on("error", end).on("message", (text) => { process.stdout.write(String(text)); end(); });
+      socket.bind(${sourcePort}, () => socket.send(${JSON.stringify(line)}, ${port}, ${JSON.stringify(address)}));
+      setTimeout(end, 500).unref();`;
+    return (await this.at(place, process.execPath, "-e", script)).out;
+  }
+
+  /** Runs a program until it ends, half a minute at most. */
+  run(argv: readonly string[], input = ""): Promise<Ended> {
+    const [file = "", ...args] = argv;
+    return new Promise((resolve) => {
+      const options = { env: this.env, timeout: 40_000, maxBuffer: 16 << 20 };
+      const child = execFile(file, args, options, (error, out, err) => {
+        const code = typeof error?.code === "number" ? error.code : error === null ? 0 : -1;
+        resolve({ code, out, err: error !== null && code === -1 ? `${err}${error.message}` : err });
+      });
+      child.stdin?.on("error", () => {});
+      child.stdin?.end(input);
+    });
+  }
+
+  /** Starts a program that goes on, until the lab is removed at the latest. */
+  start(argv: readonly string[]): ChildProcess {
+    const [file = "", ...args] = argv;
+    const child = spawn(file, args, { env: this.env, stdio: ["ignore", "pipe", "pipe"] });
+    this.#children.add(child);
+    return child;
+  }
+
+  /** The namespaces that it has now. */
+  namespaces(): readonly string[] {
+    return listNamespaces().filter(namespaceNames(this.name).owns);
+  }
+
+  /** Ends the lab and forgets it. */
+  async remove(): Promise<void> {
+    for (const child of this.#children) child.kill("SIGKILL");
+    const { code, err } = await this.try("reset");
+    rmSync(this.#state, { recursive: true, force: true });
+    assert.equal(code, 0, err);
+    assert.deepEqual(this.namespaces(), []);
+  }
+}
+
+function expectSuccess(what: string, { code, out, err }: Ended): string {
+  if (code !== 0) throw new Error(`${what} ended with status ${code}:\n${err}${out}`);
+  return out;
+}
+
+/** Waits, ten seconds at most, until something is so. */
+export async function eventually<T>(what: string, look: () => T | Promise<T>, isSo: (value: T) => boolean): Promise<T> {
+  const end = Date.now() + 10_000;
+  for (;;) {
+    const value = await look();
+    if (isSo(value)) return value;
+    if (Date.now() > end) throw new Error(`not so after ten seconds: ${what}; it is ${JSON.stringify(value)}`);
+    await sleep(30);
+  }
+}
