@@ -70,43 +70,33 @@ async function staticChecks(): Promise<void> {
 /** Runs test files, each in a process of its own, and says how each went as soon as it is done. */
 async function testFiles(files: readonly string[], concurrency: number): Promise<void> {
   if (files.length === 0) return;
-  const perFile = new Map<string, { passed: number; failed: number; skipped: number }>();
   const stream = run({ files: [...files], concurrency, timeout: 240_000 });
-  const of = (file: string | undefined) => {
-    const name = relative(root, file ?? "?");
-    const entry = perFile.get(name) ?? { passed: 0, failed: 0, skipped: 0 };
-    perFile.set(name, entry);
-    return { name, entry };
-  };
+  const nameOf = (file: string | undefined) => relative(root, file ?? "?");
   stream.on("test:pass", (data) => {
     if (data.details.type === "suite" || isFile(data.name, data.file)) return;
-    const { name, entry } = of(data.file);
     if (data.skip !== undefined && data.skip !== false) {
-      entry.skipped++;
       counts.skipped++;
-      skips.push(`${name}: ${data.name}${typeof data.skip === "string" ? `: ${data.skip}` : ""}`);
+      skips.push(`${nameOf(data.file)}: ${data.name}${typeof data.skip === "string" ? `: ${data.skip}` : ""}`);
     } else {
-      entry.passed++;
       counts.passed++;
     }
   });
   stream.on("test:fail", (data) => {
     const cause = data.details.error?.cause ?? data.details.error;
     if (data.details.type === "suite" && String(cause).includes("subtest")) return;
-    const { name, entry } = of(data.file);
-    entry.failed++;
+    const name = nameOf(data.file);
     counts.failed++;
     const detail = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
     failures.push({ title: `${name}: ${data.name}`, detail });
     say(`FAIL ${name}: ${data.name}`);
   });
-  stream.on("test:summary", (data) => {
-    if (data.file === undefined) return;
-    const { name, entry } = of(data.file);
-    const parts = [`${entry.passed} passed`];
-    if (entry.failed > 0) parts.push(`${entry.failed} failed`);
-    if (entry.skipped > 0) parts.push(`${entry.skipped} skipped`);
-    say(`${entry.failed > 0 ? "FAIL" : "ok  "} ${name} (${parts.join(", ")}, ${seconds(data.duration_ms)})`);
+  stream.on("test:summary", ({ file, counts: { tests, passed, skipped, todo }, duration_ms, success }) => {
+    if (file === undefined) return;
+    const failed = tests - passed - skipped - todo;
+    const parts = [`${passed} passed`];
+    if (failed > 0) parts.push(`${failed} failed`);
+    if (skipped > 0) parts.push(`${skipped} skipped`);
+    say(`${success ? "ok  " : "FAIL"} ${nameOf(file)} (${parts.join(", ")}, ${seconds(duration_ms)})`);
   });
   stream.on("test:stderr", (data) => {
     if (process.env.VERBOSE !== undefined) process.stderr.write(data.message);
