@@ -43,6 +43,7 @@ for (const program of kubectlPrograms()) {
     await kubectl(["-n", "shop", "create", "deployment", "other", "--image=other:1", "--replicas=2"]);
     await kubectl(["-n", "shop", "create", "service", "nodeport", "other", "--tcp=80:8080"]);
     await kubectl(["-n", "shop", "create", "ingress", "web", "--rule=example.com/*=web:80"]);
+    assert.match(await kubectl(["auth", "can-i", "create", "pods"]), /yes/);
     assert.equal(await kubectl(["-n", "shop", "get", "secret", "keys", "-o", "jsonpath={.data.token}"]), "YWJj");
     assert.match(await kubectl(["-n", "shop", "describe", "service", "web"]), /Endpoints:\s+10\.244\./);
     const bad = await tryKubectl(["-n", "shop", "apply", "-f", "-"], webManifest().replace("replicas:", "replicsa:"));

@@ -1,6 +1,6 @@
 /** What a client sends, as an object of a kind. */
 import { ApiError, badRequest } from "./errors.ts";
-import type { JsonObject } from "./json.ts";
+import { type JsonObject, without } from "./json.ts";
 import { apiVersionOf, type Kind } from "./kinds/kind.ts";
 import { DecodeError, decode } from "./schema/decode.ts";
 import type { Struct } from "./schema/schema.ts";
@@ -29,18 +29,10 @@ export function decodeObject(
   if (value.kind !== undefined && value.kind !== "" && value.kind !== kind.kind) {
     throw badRequest(`the kind in the data (${String(value.kind)}) does not match the expected kind (${kind.kind})`);
   }
-  return {
-    ...decodeAs(
-      kind.schema,
-      value,
-      `${kind.kind} in version ${JSON.stringify(kind.version)}`,
-      kind.kind,
-      strictness,
-      warn,
-    ),
-    apiVersion,
-    kind: kind.kind,
-  };
+  const what = `${kind.kind} in version ${JSON.stringify(kind.version)}`;
+  const decoded = decodeAs(kind.schema, value, what, kind.kind, strictness, warn);
+  // These two stand first, where people look for them.
+  return { apiVersion, kind: kind.kind, ...without(decoded, "apiVersion", "kind") };
 }
 
 /** Decodes by a schema alone, as {@link decodeObject} does; `what` and `name` are for messages. */

@@ -1,38 +1,26 @@
 /** Requests for objects: what each method means on a list, an object or a part of one. */
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Api, type DeleteOptions, isCode, keyOf, outward, type Patch, type WriteOptions } from "../api.ts";
-import { ApiError, badRequest, methodNotAllowed } from "../errors.ts";
-import { type ApiObject, listAt, objectAt, textAt } from "../json.ts";
-import { type Kind, resourceOf } from "../kinds/kind.ts";
+import { type DeleteOptions, isCode, keyOf, outward, type Patch } from "../api.ts";
+import { badRequest, methodNotAllowed } from "../errors.ts";
+import { listAt, objectAt, textAt } from "../json.ts";
 import { deleteOptionsSchema } from "../kinds/requests.ts";
 import { patchTypeOf } from "../patching.ts";
-import { selectsFields } from "../select/fields.ts";
-import { selects } from "../select/labels.ts";
-import { chooseForm, parseMediaType } from "./accept.ts";
+import { parseMediaType } from "./accept.ts";
 import {
-  decodeContinue,
-  dryRunOf,
-  encodeContinue,
-  flagOf,
-  numberOf,
-  type Selection,
-  selectionOf,
-  writeOptionsOf,
-} from "./params.ts";
+  concerns,
+  type Exchange,
+  listMeta,
+  resourceFor,
+  sendJson,
+  sendObject,
+  viewOf,
+  writeOptions,
+} from "./exchange.ts";
+import { dryRunOf, flagOf, numberOf, selectionOf } from "./params.ts";
 import { jsonOf, objectOf, readBody } from "./read.ts";
-import { type ListMeta, renderList, renderObject, type View } from "./render.ts";
+import { list, watch } from "./reading.ts";
+import { renderList } from "./render.ts";
 import type { ResourceRoute } from "./route.ts";
 import { writePart } from "./subresources.ts";
-import { tooOld, type Watches } from "./watch.ts";
-
-/** A request with all that is needed to answer it. */
-export interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly query: URLSearchParams;
-  readonly api: Api;
-  readonly watches: Watches;
-}
 
 /** Answers a request for objects. */
 export async function handleResource(exchange: Exchange, route: ResourceRoute): Promise<void> {
@@ -179,154 +167,4 @@ async function deleteAll(exchange: Exchange, route: ResourceRoute): Promise<void
       listMeta(api),
     ),
   );
-}
-
-function list(exchange: Exchange, route: ResourceRoute): void {
-  const { kind, namespace } = route;
-  const { api, query } = exchange;
-  const selection = selectionOf(kind, query);
-  const limit = numberOf(query, "limit") ?? 0;
-  const token = query.get("continue") ?? "";
-  const from = token === "" ? undefined : decodeContinue(token);
-  const { version } = api.store;
-  if (from !== undefined && (from.version > version || from.version < api.store.log(resourceFor(kind)).start)) {
-    throw new ApiError(
-      410,
-      "Expired",
-      "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.",
-    );
-  }
-  if (from === undefined) checkVersion(query, version);
-  const all = api.store.list(resourceFor(kind), namespace, from?.after ?? "");
-  const plain = selection.labels.length === 0 && selection.fields.length === 0;
-  let items: readonly ApiObject[];
-  let metadata: ListMeta = { resourceVersion: String(from?.version ?? version) };
-  if (limit === 0) items = plain ? all : all.filter((object) => concerns(selection, object));
-  else {
-    const page: ApiObject[] = [];
-    let next = 0;
-    for (; next < all.length && page.length < limit; next++) {
-      const object = all[next];
-      if (object !== undefined && concerns(selection, object)) page.push(object);
-    }
-    items = page;
-    const last = all[next - 1];
-    if (next < all.length && last !== undefined) {
-      const after = `${last.metadata.namespace ?? ""}/${last.metadata.name}`;
-      const left = plain ? { remainingItemCount: all.length - next } : {};
-      metadata = { ...metadata, continue: encodeContinue({ version: from?.version ?? version, after }), ...left };
-    }
-  }
-  const shown = kind.alias === undefined ? items : items.map((object) => outward(kind, object));
-  sendJson(exchange.response, 200, renderList(viewOf(exchange, kind), shown, metadata));
-}
-
-/** Lists are always of the newest state, which satisfies all wishes but those for one certain other version. */
-function checkVersion(query: URLSearchParams, current: number): void {
-  const wanted = numberOf(query, "resourceVersion") ?? 0;
-  if (wanted > current) throw fromTheFuture(wanted, current);
-  const match = query.get("resourceVersionMatch") ?? "";
-  if (match === "Exact" && wanted !== current) throw tooOld(wanted, current);
-  if (match !== "" && match !== "Exact" && match !== "NotOlderThan") {
-    throw badRequest(
-      `resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan"`,
-    );
-  }
-}
-
-function fromTheFuture(wanted: number, current: number): ApiError {
-  const message = "Too large resource version";
-  const details = { causes: [{ reason: "ResourceVersionTooLarge", message }], retryAfterSeconds: 1 };
-  return new ApiError(504, "Timeout", `Timeout: ${message}: ${wanted}, current: ${current}`, details);
-}
-
-function watch(exchange: Exchange, route: ResourceRoute): void {
-  const { kind, namespace } = route;
-  const { api, query, request, response, watches } = exchange;
-  const selection = selectionOf(kind, query);
-  const resource = resourceFor(kind);
-  const current = api.store.version;
-  const given = numberOf(query, "resourceVersion") ?? 0;
-  const sendInitial = flagOf(query, "sendInitialEvents");
-  const bookmarks = flagOf(query, "allowWatchBookmarks") ?? false;
-  if (sendInitial === true && query.get("resourceVersionMatch") !== "NotOlderThan") {
-    throw badRequest(
-      "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-    );
-  }
-  if (given > current) throw fromTheFuture(given, current);
-  const { start } = api.store.log(resource);
-  const fromNow = sendInitial ?? given === 0;
-  if (!fromNow && given !== 0 && given < start) throw tooOld(given, start);
-  const initial = fromNow ? api.store.list(resource, namespace).filter((object) => concerns(selection, object)) : [];
-  const view = viewOf(exchange, kind);
-  response.writeHead(200, { "content-type": "application/json", "cache-control": "no-cache, private" });
-  response.flushHeaders();
-  const watcher = watches.start(
-    {
-      ...selection,
-      resource,
-      namespace,
-      view,
-      after: fromNow || given === 0 ? current : given,
-      initial,
-      initialEnd: sendInitial === true && bookmarks,
-      bookmarks,
-    },
-    {
-      write: (text) => response.write(text),
-      end: () => response.end(),
-      destroy: () => response.destroy(),
-    },
-  );
-  const seconds = numberOf(query, "timeoutSeconds") || 1800 + Math.floor(Math.random() * 1800);
-  const timer = setTimeout(() => watcher.finish(), Math.min(seconds, 86_400) * 1000).unref();
-  response.on("drain", () => watcher.drained());
-  response.on("close", () => {
-    clearTimeout(timer);
-    watcher.stop();
-  });
-  request.resume();
-}
-
-function concerns(selection: Selection, object: ApiObject): boolean {
-  return selects(selection.labels, objectAt(object, "metadata", "labels")) && selectsFields(selection.fields, object);
-}
-
-function resourceFor(kind: Kind): string {
-  return kind.alias?.resource ?? resourceOf(kind);
-}
-
-function listMeta(api: Api): ListMeta {
-  return { resourceVersion: String(api.store.version) };
-}
-
-function viewOf(exchange: Exchange, kind: Kind): View {
-  const given = exchange.query.get("includeObject") ?? "";
-  const include = given === "Object" || given === "None" ? given : "Metadata";
-  return { kind, form: chooseForm(exchange.request.headers.accept ?? ""), include, now: exchange.api.now() };
-}
-
-function sendObject(exchange: Exchange, kind: Kind, object: ApiObject, code: number): void {
-  sendJson(exchange.response, code, renderObject(viewOf(exchange, kind), object));
-}
-
-function writeOptions(exchange: Exchange): WriteOptions {
-  return writeOptionsOf(exchange.query, exchange.request.headers["user-agent"] ?? "", (message) => {
-    const text = message
-      .replaceAll(/[^\x20-\x7e]/g, "?")
-      .replaceAll(/["\\]/g, "\\$&")
-      .slice(0, 1000);
-    exchange.response.appendHeader("warning", `299 - "${text}"`);
-  });
-}
-
-/** Sends JSON text. */
-export function sendJson(response: ServerResponse, code: number, text: string): void {
-  response.writeHead(code, {
-    "content-type": "application/json",
-    "cache-control": "no-cache, private",
-    "content-length": Buffer.byteLength(text),
-  });
-  response.end(text);
 }

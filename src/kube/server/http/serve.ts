@@ -18,8 +18,9 @@ import {
   groups,
   version,
 } from "./discovery.ts";
+import { sendJson } from "./exchange.ts";
 import { objectOf, readBody } from "./read.ts";
-import { handleResource, sendJson } from "./resources.ts";
+import { handleResource } from "./resources.ts";
 import { parseRoute, type Route } from "./route.ts";
 import type { Watches } from "./watch.ts";
 

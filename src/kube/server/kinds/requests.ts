@@ -1,5 +1,5 @@
 /** Objects that are sent to the server but never stored. */
-import { bool, long, of, opaque, str, strings, struct } from "../schema/schema.ts";
+import { bool, long, of, str, strings, struct } from "../schema/schema.ts";
 import { objectSchema } from "./kind.ts";
 import { objectReference } from "./meta.ts";
 
@@ -58,21 +58,17 @@ export const accessReviewSchema = objectSchema(
       }),
       "What it is about.",
     ),
-    status: opaque("The answer."),
   },
 );
 
 /** `SelfSubjectRulesReview` of `authorization.k8s.io/v1`. */
 export const rulesReviewSchema = objectSchema(`${authorization}.SelfSubjectRulesReview`, "Asks what the user may do.", {
   spec: of(struct(`${authorization}.SelfSubjectRulesReviewSpec`, "Where.", { namespace: str("Namespace.") }), "Where."),
-  status: opaque("The answer."),
 });
 
 /** `SelfSubjectReview` of `authentication.k8s.io/v1`. */
 export const selfReviewSchema = objectSchema(
   "io.k8s.api.authentication.v1.SelfSubjectReview",
   "Asks who the user is.",
-  {
-    status: opaque("The answer."),
-  },
+  {},
 );
