@@ -6,19 +6,23 @@ import type { Plugin } from "../server/plugin.ts";
 import { acl } from "./acl/acl.ts";
 import { any } from "./any/any.ts";
 import { auto } from "./auto/auto.ts";
+import { autopath } from "./autopath/autopath.ts";
 import { bind } from "./bind/bind.ts";
 import { bufsize } from "./bufsize/bufsize.ts";
 import { cache } from "./cache/cache.ts";
 import { cancel } from "./cancel/cancel.ts";
 import { chaos } from "./chaos/chaos.ts";
 import { debug } from "./debug/debug.ts";
+import { dns64 } from "./dns64/dns64.ts";
 import { erratic } from "./erratic/erratic.ts";
 import { errors } from "./errors/errors.ts";
 import { file } from "./file/file.ts";
 import { forward, proxy } from "./forward/forward.ts";
+import { grpc } from "./grpc/grpc.ts";
 import { header } from "./header/header.ts";
 import { health } from "./health/health.ts";
 import { hosts } from "./hosts/hosts.ts";
+import { k8sExternal } from "./k8s_external/k8s_external.ts";
 import { kubernetes } from "./kubernetes/kubernetes.ts";
 import { loadbalance } from "./loadbalance/loadbalance.ts";
 import { local } from "./local/local.ts";
@@ -34,6 +38,7 @@ import { reload } from "./reload/reload.ts";
 import { rewrite } from "./rewrite/rewrite.ts";
 import { root } from "./root/root.ts";
 import { secondary } from "./secondary/secondary.ts";
+import { template } from "./template/template.ts";
 import { timeouts } from "./timeouts/timeouts.ts";
 import { tls } from "./tls/tls.ts";
 import { transfer } from "./transfer/transfer.ts";
@@ -63,17 +68,21 @@ export const plugins: readonly Plugin[] = [
   errors,
   log,
   local,
+  dns64,
   any,
   chaos,
   loadbalance,
   rewrite,
+  autopath,
   acl,
   cache,
   header,
   tls,
   minimal,
+  template,
   transfer,
   hosts,
+  k8sExternal,
   kubernetes,
   file,
   auto,
@@ -81,6 +90,7 @@ export const plugins: readonly Plugin[] = [
   loop,
   forward,
   proxy,
+  grpc,
   erratic,
   whoami,
   view,

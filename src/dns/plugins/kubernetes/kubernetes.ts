@@ -1,4 +1,5 @@
 /** Plugin kubernetes: names of Services, endpoints and pods. */
+import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { type Address, tryParseAddress } from "../../../net/address.ts";
 import { messageOf } from "../../server/log.ts";
@@ -12,6 +13,7 @@ import type { Message } from "../../wire/message.ts";
 import { isWithin, longestZone } from "../../wire/names.ts";
 import { type ResourceRecord, record } from "../../wire/record.ts";
 import { reverseAddress } from "../../wire/reverse.ts";
+import { searchDomains } from "../autopath/resolvconf.ts";
 import { addressRecords, joinName, serviceRecords, soaRecord, withoutZone, zoneAsAsked } from "./answers.ts";
 import { Cluster } from "./cluster.ts";
 import { endpointName, type Found, find, isExposed, parseClusterName } from "./lookup.ts";
@@ -42,10 +44,12 @@ export class KubernetesHandler implements Handler {
   readonly options: KubernetesOptions;
   readonly cluster: Cluster;
   readonly #site: Site;
+  readonly #machineSearch: readonly string[];
 
   constructor(options: KubernetesOptions, site: Site) {
     this.options = options;
     this.#site = site;
+    this.#machineSearch = machineSearch();
     const { env } = site;
     const latency = env.metrics.histograms(
       "coredns_kubernetes_dns_programming_duration_seconds",
@@ -114,6 +118,22 @@ export class KubernetesHandler implements Handler {
 
   metadata(query: Query): Iterable<readonly [string, () => string]> {
     return metadataOf(this, query);
+  }
+
+  /**
+   * The search path of a pod: of its namespace, of Services, of the cluster, of this machine. A pod is known by its
+   * address where pods are watched, otherwise as the endpoint of a Service.
+   */
+  searchPath(query: Query): readonly string[] | undefined {
+    const zone = longestZone(this.options.zones, query.name);
+    const address = tryParseAddress(query.client.address);
+    if (zone === undefined || address === undefined) return undefined;
+    const { directory } = this.cluster;
+    const owners =
+      this.options.pods === "verified" ? directory.podsByIP(address) : directory.slicesByEndpointIP(address);
+    const [namespace, other] = new Set(owners.map((owner) => owner.namespace));
+    if (namespace === undefined || other !== undefined) return undefined;
+    return [joinName(`${namespace}.svc`, zone), joinName("svc", zone), zone, ...this.#machineSearch];
   }
 
   transfer(zone: string, serial: number): Iterable<ResourceRecord> | undefined {
@@ -277,6 +297,12 @@ export class KubernetesHandler implements Handler {
   #soa(zone: string): ResourceRecord {
     return soaRecord(zone, this.options.ttl, this.cluster.serial);
   }
+}
+
+/** The search path of this machine, which pods have at the end of theirs. */
+function machineSearch(): readonly string[] {
+  const file = "/etc/resolv.conf";
+  return existsSync(file) ? searchDomains(readFileSync(file, "utf8")) : ["."];
 }
 
 /** The addresses under which other machines reach this server. */
