@@ -129,7 +129,9 @@ function portText(service: JsonObject): string {
 
 /** The Service with the defaults that depend on its type, and with what its previous state has and an update leaves out. */
 export function prepareService(service: JsonObject, previous: JsonObject | undefined): JsonObject {
-  const spec = objectAt(service, "spec");
+  const given = objectAt(service, "spec");
+  // An empty address is none.
+  const spec = given.clusterIP === "" ? without(given, "clusterIP") : given;
   const type = textAt(spec, "type");
   const external = type === "NodePort" || type === "LoadBalancer" || listAt(spec, "externalIPs").length > 0;
   const affinity = textAt(spec, "sessionAffinity");
