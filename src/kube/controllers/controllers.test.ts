@@ -6,7 +6,8 @@ import { type ApiObject, type JsonObject, listAt, numberAt, objectAt } from "../
 import { deployment as deploymentKind } from "../server/kinds/workloads.ts";
 import { withDefaults } from "../server/schema/decode.ts";
 import type { Action } from "./action.ts";
-import { decideDeployment, rollingLimits } from "./deployment.ts";
+import { decideDeployment } from "./deployment.ts";
+import { rollingLimits } from "./deploymentstatus.ts";
 import { freePrefix, usualPodRange } from "./nodes.ts";
 import { decideReplicaSet } from "./replicaset.ts";
 import { choosePlacement } from "./scheduler.ts";

@@ -1,30 +1,17 @@
 /** Deployments: pods of the current template take the place of those of older ones, step by step. */
 import type { Api } from "../server/api.ts";
-import {
-  type ApiObject,
-  type JsonObject,
-  listAt,
-  numberAt,
-  objectAt,
-  sameJson,
-  textAt,
-  without,
-} from "../server/json.ts";
-import { amountOf } from "../server/kinds/workloads.ts";
-import { timestamp } from "../server/lifecycle.ts";
+import { type ApiObject, type JsonObject, numberAt, objectAt, sameJson, textAt, without } from "../server/json.ts";
 import { type Action, controlledBy, controllerOf, isControlledBy, perform } from "./action.ts";
+import { availableOf, isComplete, isRecreate, replicasOf, rollingLimits, statusOf, sum } from "./deploymentstatus.ts";
 import { type Controller, keyOfObject, splitKey } from "./loop.ts";
-import { conditionOf, isTerminating, templateHash } from "./pods.ts";
-import { type Decision, withoutZeros } from "./replicaset.ts";
+import { isTerminating, templateHash } from "./pods.ts";
+import type { Decision } from "./replicaset.ts";
 
 const revisionKey = "deployment.kubernetes.io/revision";
 const historyKey = "deployment.kubernetes.io/revision-history";
 const hashLabel = "pod-template-hash";
 const resource = "replicasets.apps";
 
-const replicasOf = (object: ApiObject) => numberAt(object, ["spec", "replicas"]);
-const availableOf = (set: ApiObject) => numberAt(set, ["status", "availableReplicas"]);
-const sum = (sets: readonly ApiObject[], of: (set: ApiObject) => number) => sets.reduce((all, set) => all + of(set), 0);
 const revisionOf = (object: JsonObject) => Number(textAt(object, "metadata", "annotations", revisionKey) || 0);
 
 /** What to do about a Deployment. `sets` are the ReplicaSets that it controls, `pods` how many pods of old ones there are, ending ones included. */
@@ -60,10 +47,6 @@ export function decideDeployment(
   };
 }
 
-function isRecreate(deployment: ApiObject): boolean {
-  return textAt(deployment, "spec", "strategy", "type") === "Recreate";
-}
-
 /** The template without the label that tells ReplicaSets apart. */
 function templateOf(object: ApiObject): JsonObject {
   const template = objectAt(object, "spec", "template");
@@ -80,15 +63,6 @@ function annotationsOf(deployment: ApiObject, revision: number, before: JsonObje
     revisionKey,
   );
   return { ...before, ...own, [revisionKey]: String(revision) };
-}
-
-/** Limits of a rolling update: pods that may be too many, and too few. */
-export function rollingLimits(deployment: ApiObject): { readonly surge: number; readonly unavailable: number } {
-  const replicas = replicasOf(deployment);
-  const rolling = objectAt(deployment, "spec", "strategy", "rollingUpdate");
-  const surge = amountOf(rolling.maxSurge, replicas, true) ?? 1;
-  const unavailable = Math.min(replicas, amountOf(rolling.maxUnavailable, replicas, false) ?? 0);
-  return { surge, unavailable: surge === 0 && unavailable === 0 ? 1 : unavailable };
 }
 
 /** Makes the ReplicaSet of the current template; a Recreate waits until the old pods are gone. */
@@ -234,114 +208,6 @@ function forget(deployment: ApiObject, old: readonly ApiObject[]): readonly Acti
   );
   const excess = empty.sort((a, b) => revisionOf(a) - revisionOf(b)).slice(0, Math.max(0, empty.length - limit));
   return excess.map((object) => ({ type: "delete", resource, object }));
-}
-
-function isComplete(deployment: ApiObject, sets: readonly ApiObject[], current: ApiObject | undefined): boolean {
-  if (current === undefined) return false;
-  const wanted = replicasOf(deployment);
-  const total = sum(sets, (set) => numberAt(set, ["status", "replicas"]));
-  return numberAt(current, ["status", "replicas"]) === wanted && availableOf(current) >= wanted && total === wanted;
-}
-
-function statusOf(
-  deployment: ApiObject,
-  sets: readonly ApiObject[],
-  current: ApiObject | undefined,
-  now: number,
-): Action {
-  const total = (member: string) => sum(sets, (set) => numberAt(set, ["status", member]));
-  const wanted = replicasOf(deployment);
-  const available = total("availableReplicas");
-  const before = objectAt(deployment, "status");
-  const counts: JsonObject = {
-    observedGeneration: numberAt(deployment, ["metadata", "generation"]),
-    replicas: total("replicas"),
-    updatedReplicas: current === undefined ? 0 : numberAt(current, ["status", "replicas"]),
-    readyReplicas: total("readyReplicas"),
-    availableReplicas: available,
-    unavailableReplicas: Math.max(0, sum(sets, replicasOf) - available),
-  };
-  const enough = available >= wanted - (isRecreate(deployment) ? 0 : rollingLimits(deployment).unavailable);
-  const availability = enough
-    ? { status: "True", reason: "MinimumReplicasAvailable", message: "Deployment has minimum availability." }
-    : {
-        status: "False",
-        reason: "MinimumReplicasUnavailable",
-        message: "Deployment does not have minimum availability.",
-      };
-  const conditions = [
-    condition(deployment, "Available", availability, false, now),
-    progress(deployment, sets, current, counts, now),
-  ];
-  const others = listAt(before, "conditions").filter(
-    (item) => !["Available", "Progressing"].includes(textAt(item, "type")),
-  );
-  const kept = { ...(before.collisionCount === undefined ? {} : { collisionCount: before.collisionCount }) };
-  const status = { ...withoutZeros(counts, []), ...kept, conditions: [...conditions, ...others] };
-  return { type: "status", resource: "deployments.apps", object: { ...deployment, status } };
-}
-
-function progress(
-  deployment: ApiObject,
-  sets: readonly ApiObject[],
-  current: ApiObject | undefined,
-  counts: JsonObject,
-  now: number,
-): JsonObject {
-  const name = current?.metadata.name ?? "";
-  const before = conditionOf(deployment, "Progressing");
-  if (isComplete(deployment, sets, current)) {
-    const message = `ReplicaSet "${name}" has successfully progressed.`;
-    return condition(
-      deployment,
-      "Progressing",
-      { status: "True", reason: "NewReplicaSetAvailable", message },
-      false,
-      now,
-    );
-  }
-  const status = objectAt(deployment, "status");
-  const moved =
-    numberAt(status, ["observedGeneration"]) !== counts.observedGeneration ||
-    ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"].some(
-      (member) => numberAt(status, [member]) !== counts[member],
-    );
-  const deadline = numberAt(deployment, ["spec", "progressDeadlineSeconds"], 600) * 1000;
-  const last = Date.parse(textAt(before, "lastUpdateTime"));
-  const late = !moved && before !== undefined && !Number.isNaN(last) && now - last > deadline;
-  if (late || (!moved && textAt(before, "reason") === "ProgressDeadlineExceeded")) {
-    const message = `ReplicaSet "${name}" has timed out progressing.`;
-    return condition(
-      deployment,
-      "Progressing",
-      { status: "False", reason: "ProgressDeadlineExceeded", message },
-      false,
-      now,
-    );
-  }
-  const message = current === undefined ? "Created new replica set" : `ReplicaSet "${name}" is progressing.`;
-  const reason = current === undefined ? "NewReplicaSetCreated" : "ReplicaSetUpdated";
-  return condition(deployment, "Progressing", { status: "True", reason, message }, moved, now);
-}
-
-/** A condition with its times: they change with its status, the time of the update also with its reason or when told so. */
-function condition(
-  deployment: ApiObject,
-  type: string,
-  content: JsonObject,
-  touched: boolean,
-  now: number,
-): JsonObject {
-  const before = conditionOf(deployment, type);
-  const time = timestamp(now);
-  const sameStatus = before !== undefined && before.status === content.status;
-  const same = sameStatus && before.reason === content.reason && before.message === content.message;
-  return {
-    type,
-    ...content,
-    lastUpdateTime: same && !touched ? (before.lastUpdateTime ?? time) : time,
-    lastTransitionTime: sameStatus ? (before.lastTransitionTime ?? time) : time,
-  };
 }
 
 /** Two updates of one object in a row become one: the second has what the first changed. */
