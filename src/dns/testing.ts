@@ -123,12 +123,8 @@ export interface TestServer {
 
 const writer = new Writer();
 
-/**
- * Sets up and starts a Corefile.
- *
- * @throws {CorefileError} as loading it does.
- */
-export async function serve(corefile: string, options: TestServerOptions = {}): Promise<TestServer> {
+/** What a Corefile is set up with in tests. */
+function setUp(corefile: string, options: TestServerOptions) {
   const clock = new ManualClock(options.time ?? 1_700_000_000_000);
   const cluster = new MemorySource(options.objects);
   const log: string[] = [];
@@ -145,7 +141,7 @@ export async function serve(corefile: string, options: TestServerOptions = {}): 
     fatal: (message) => fatal.push(message),
   };
   const source = { path: options.path ?? "/etc/coredns/Corefile", text: corefile };
-  const instance = await Instance.load(source, () => source, {
+  const instance = Instance.load(source, () => source, {
     plugins,
     env,
     requestMetrics: requestMetricsOf(metrics),
@@ -160,6 +156,26 @@ export async function serve(corefile: string, options: TestServerOptions = {}): 
       warn: (message) => log.push(message),
     },
   });
+  return { clock, cluster, log, fatal, metrics, instance };
+}
+
+/**
+ * Sets a Corefile up, without starting it.
+ *
+ * @throws {CorefileError} as loading it does.
+ */
+export function loadOnly(corefile: string, options: TestServerOptions = {}): Promise<Instance> {
+  return setUp(corefile, options).instance;
+}
+
+/**
+ * Sets up and starts a Corefile.
+ *
+ * @throws {CorefileError} as loading it does.
+ */
+export async function serve(corefile: string, options: TestServerOptions = {}): Promise<TestServer> {
+  const { clock, cluster, log, fatal, metrics, instance: loading } = setUp(corefile, options);
+  const instance = await loading;
   await instance.start();
   const dispatchers = new Map<string, Dispatcher>(
     instance.wanted.map((wanted) => [formatListen(wanted), wanted.dispatcher]),
