@@ -1,5 +1,5 @@
 /** Plugin cancel: gives up on queries that take too long. */
-import { type Plugin, type Reply, ServeError } from "../../server/plugin.ts";
+import { type Plugin, ServeError } from "../../server/plugin.ts";
 import { RCODE } from "../../wire/codes.ts";
 
 const defaultTimeout = 5001;
@@ -21,9 +21,10 @@ export const cancel: Plugin = {
         const outcome = next(query);
         if (!(outcome instanceof Promise)) return outcome;
         const done = new AbortController();
-        const late = clock.sleep(timeout, done.signal).then((slept): Reply => {
-          if (slept) throw new ServeError(RCODE.SERVFAIL, `plugin/cancel: no reply within ${timeout} ms`);
-          return undefined;
+        const late = new Promise<never>((_, reject) => {
+          void clock.sleep(timeout, done.signal).then((slept) => {
+            if (slept) reject(new ServeError(RCODE.SERVFAIL, `plugin/cancel: no reply within ${timeout} ms`));
+          });
         });
         return Promise.race([outcome.finally(() => done.abort()), late]);
       },
