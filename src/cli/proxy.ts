@@ -43,7 +43,7 @@ export const proxy: Command = {
     for (const warning of options.warnings) log.warn(warning);
     const target = parsed.values["write-config-to"];
     if (target !== "") {
-      writeFileSync(target, stringify(writeConfiguration(options.config)));
+      writeConfigFile(target, stringify(writeConfiguration(options.config)));
       log.info("Configuration written", { file: target });
       return exitStatus.ok;
     }
@@ -76,6 +76,14 @@ function readConfigFile(path: string): string {
     return readFileSync(path, "utf8");
   } catch (error) {
     throw new Error(`--config ${path}: cannot be read: ${errorText(error)}`);
+  }
+}
+
+function writeConfigFile(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new Error(`--write-config-to ${path}: cannot be written: ${errorText(error)}`);
   }
 }
 

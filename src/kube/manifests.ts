@@ -66,6 +66,14 @@ export class ManifestSource implements Source {
     this.#clock = options.clock ?? systemClock;
   }
 
+  /** What is wrong with manifests now, one line for each that does not count as it stands, in order of their names. */
+  get problems(): readonly string[] {
+    const complaints = [...this.#files].flatMap(([path, { complaint }]) =>
+      complaint === undefined ? [] : complaint.startsWith(path) ? complaint : `${path}: ${complaint}`,
+    );
+    return complaints.sort();
+  }
+
   watch<T>(watch: Watch<T>, signal: AbortSignal): void {
     if (signal.aborted) return;
     const follower = makeFollower(watch, this.#log, signal);

@@ -3,8 +3,6 @@
  * while the kernel's rules go on serving.
  */
 import { hostname } from "node:os";
-import type { KubeClient } from "../kube/client.ts";
-import type { Source } from "../kube/source.ts";
 import { families, isUnspecified } from "../net/address.ts";
 import { tryParseHostPort } from "../net/protocol.ts";
 import type { Clock } from "../telemetry/clock.ts";
@@ -24,7 +22,7 @@ import { conntrackCleaner, hostAddresses, servedFamilies } from "./machine.ts";
 import { chooseMode } from "./modes/index.ts";
 import type { Mode, ModeFactory } from "./modes/mode.ts";
 import { Runner } from "./runner.ts";
-import { openSource } from "./source.ts";
+import { type OpenSource, openSource } from "./source.ts";
 import { healthRoutes, ProxyHealth } from "./status/health.ts";
 import {
   registerBuildInfo,
@@ -51,11 +49,9 @@ export interface AgentParts {
 }
 
 /** A configuration at work. */
-interface Session {
+interface Session extends OpenSource {
   readonly config: KubeProxyConfiguration;
   readonly mode: Mode;
-  readonly source: Source;
-  readonly client: KubeClient | undefined;
   readonly nodeName: string;
   readonly signal: AbortSignal;
 }
@@ -108,7 +104,7 @@ export class Agent {
   /**
    * Programs the kernel once.
    *
-   * @throws if that failed.
+   * @throws if that failed, or, before anything is changed, if a manifest is refused.
    */
   async once(options: AgentOptions, signal: AbortSignal): Promise<void> {
     await this.#session(options, signal, async (session) => {
@@ -120,6 +116,10 @@ export class Agent {
         () => {},
         session.signal,
       );
+      const problems = session.problems();
+      if (problems.length > 0) {
+        throw new Error(`nothing is programmed, manifests are refused:\n  ${problems.join("\n  ")}`);
+      }
       await runner.once(session.signal);
       const { size } = inputs.state.decisions;
       this.#parts.log.info("Kernel programmed once", { mode: session.mode.name, servicePorts: size });
@@ -166,14 +166,14 @@ export class Agent {
     const all = AbortSignal.any([signal, stop.signal]);
     const mode = await factory.create();
     try {
-      const { source, client, origin } = openSource(options, { log, clock, version, onResponse: this.#onResponse });
+      const opened = openSource(options, { log, clock, version, onResponse: this.#onResponse });
       try {
-        log.info("Starting", { version, node: nodeName, mode: factory.name, objectsFrom: origin });
+        log.info("Starting", { version, node: nodeName, mode: factory.name, objectsFrom: opened.origin });
         this.#mode = factory.name;
-        await work({ config, mode, source, client, nodeName, signal: all });
+        await work({ ...opened, config, mode, nodeName, signal: all });
       } finally {
         stop.abort();
-        await client?.destroy();
+        await opened.client?.destroy();
       }
     } catch (error) {
       if (!signal.aborted) throw error;

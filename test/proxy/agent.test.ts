@@ -85,6 +85,17 @@ for (const mode of modeNames) {
     assert.equal(await machine.get("http://192.168.7.1:30080/"), "curl: 7");
   });
 
+  test(`${mode}: --once with a broken manifest says so and changes nothing`, async (t) => {
+    const machine = await Machine.make(t);
+    machine.write("hello.yaml", hello(one));
+    const broken = machine.write("broken.yaml", "kind: Service\napiVersion: v1\nmetadata: [");
+    const before = machine.rules();
+    const once = await machine.portolan("proxy", "--once", "--proxy-mode", mode, "--manifests", machine.directory);
+    assert.equal(once.code, 1);
+    assert.ok(once.err.includes(`nothing is programmed, manifests are refused:\n  ${broken}:3: `), once.err);
+    assert.equal(machine.rules(), before);
+  });
+
   test(`${mode}: leftovers of kube-proxy go, rules of others stay`, async (t) => {
     const machine = await Machine.make(t);
     machine.write("hello.yaml", hello(one));
