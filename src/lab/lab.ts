@@ -1,7 +1,6 @@
 /** A lab that runs: the API server with its controllers, the wire, the nodes. */
 import { readFileSync } from "node:fs";
 import { isSystemError } from "../kernel/errno.ts";
-import { listNamespaces } from "../kernel/namespace.ts";
 import { KubeClient, resourcePath } from "../kube/client.ts";
 import { startControllers } from "../kube/controllers/start.ts";
 import { findCluster } from "../kube/kubeconfig.ts";
@@ -10,7 +9,7 @@ import type { Clock } from "../telemetry/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { LabNode, type NodeParts } from "./labnode.ts";
 import { Gate } from "./network/gate.ts";
-import { makeMachine, removeMachines, replaceRoutes } from "./network/machines.ts";
+import { makeMachine, replaceRoutes, sweep } from "./network/machines.ts";
 import { apiServiceAddress, clusterPrefix, servicePrefix, wireAddress, wireHost } from "./plan/addresses.ts";
 import { nodeRoutes, outsideMachine, outsideRoutes, wireMachine } from "./plan/machine.ts";
 import { namespaceNames } from "./plan/names.ts";
@@ -48,11 +47,6 @@ const proxyPatience = 30_000;
 /** Milliseconds between two looks at a proxy. */
 const look = 50;
 const apply = "application/apply-patch+yaml";
-
-/** Removes whatever of a lab is in the kernel: namespaces with all that runs there. */
-export function sweep(name: string): void {
-  removeMachines(listNamespaces().filter(namespaceNames(name).owns));
-}
 
 /** A lab that runs in this process. */
 export class Lab {

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { signalProcess } from "../kernel/programs.ts";
 import { systemClock } from "../telemetry/clock.ts";
 import { type ControlRequest, control, type LabStatus } from "./control.ts";
-import { sweep } from "./lab.ts";
+import { sweep } from "./network/machines.ts";
 import { type LabWishes, makeSpec } from "./plan/spec.ts";
 import { LabFolder } from "./state.ts";
 

@@ -1,17 +1,17 @@
 /** `portolan lab mode` and `node`: changes of a lab that runs. */
 import { stringFlag } from "../../config/flags.ts";
 import { ask } from "../../lab/operations.ts";
-import { modeNames } from "../../proxy/modes/index.ts";
 import { exitStatus } from "../command.ts";
 import { labNameOf, labPart, wrongUsage } from "./part.ts";
 
 /** `lab mode`. */
 export const mode = labPart({
   name: "mode",
-  usage: modeNames.join("|"),
+  usage: "MODE",
   summary: "Have every node's proxy work in another mode; no connection breaks",
   flags: {},
   async run({ values, args: [wanted, ...more], context }) {
+    const { modeNames } = await import("../../proxy/modes/index.ts");
     if (wanted === undefined || more.length > 0 || !modeNames.includes(wanted)) {
       throw wrongUsage(`name one mode: ${modeNames.join(", ")}`);
     }

@@ -1,9 +1,7 @@
 /** `portolan lab up`, `down`, `reset`, and the supervisor that they start and end. */
 import { intFlag, stringFlag, stringsFlag, switchFlag } from "../../config/flags.ts";
-import { runDemo } from "../../lab/demo.ts";
 import { up as bringUp, reset as forget, down as takeDown } from "../../lab/operations.ts";
 import { LabFolder, listLabs } from "../../lab/state.ts";
-import { supervise as keep } from "../../lab/supervisor.ts";
 import { exitStatus } from "../command.ts";
 import { programVersion } from "../version.ts";
 import { labNameOf, labPart, wrongUsage } from "./part.ts";
@@ -34,6 +32,7 @@ export const up = labPart({
       ...(given.has("zones") && { zones: values.zones }),
     };
     if (values.demo) {
+      const { runDemo } = await import("../../lab/demo.ts");
       await runDemo({ wishes, out: context.out, signal: context.signal });
       return exitStatus.ok;
     }
@@ -86,6 +85,8 @@ export const supervise = labPart({
   flags: {},
   async run({ values, context }) {
     const folder = new LabFolder(labNameOf(values));
+    // The API server and all that belongs to it are of no use to the other commands.
+    const { supervise: keep } = await import("../../lab/supervisor.ts");
     await keep({ folder, version: programVersion, write: context.err, signal: context.signal });
     return exitStatus.ok;
   },

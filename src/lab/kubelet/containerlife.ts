@@ -146,7 +146,9 @@ export class ContainerLife {
     let current = { passing, streak: 0 };
     let failures = 0;
     let everPassed = kind !== "Readiness";
-    await clock.sleep(probe.initialDelay, signal);
+    // Whoever has just begun may not listen yet, and is not to be ended for that.
+    const first = kind === "Liveness" ? Math.max(probe.initialDelay, Math.min(probe.period, 1000)) : probe.initialDelay;
+    await clock.sleep(first, signal);
     while (!signal.aborted) {
       let success = true;
       try {

@@ -20,6 +20,7 @@ import {
 } from "../../kernel/route/index.ts";
 import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
 import type { LinkPlan, Machine, RoutePlan } from "../plan/machine.ts";
+import { namespaceNames } from "../plan/names.ts";
 
 /**
  * Makes a machine. What is there of the same name goes first: leftovers of a crash.
@@ -56,6 +57,11 @@ export function removeMachines(namespaces: readonly string[]): void {
     removeLinks(namespace);
     deleteNamespace(namespace);
   }
+}
+
+/** Removes whatever of a lab is in the kernel: namespaces with all that runs there. */
+export function sweep(lab: string): void {
+  removeMachines(listNamespaces().filter(namespaceNames(lab).owns));
 }
 
 /** Gives a machine exactly these routes, beside those that the kernel makes for its addresses. */

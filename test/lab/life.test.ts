@@ -1,0 +1,253 @@
+/** How labs, nodes and pods begin, end, crash and come back. */
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { processesInside, processStart } from "../../src/kernel/programs.ts";
+import { eventually, TestLab } from "./testlab.ts";
+
+const lab = new TestLab();
+before(async () => {
+  await lab.lab("up");
+});
+after(() => lab.remove());
+
+interface Status {
+  readonly phase: string;
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly state: string;
+    readonly mode: string;
+    readonly proxyPid: number;
+  }[];
+}
+
+const status = async (of = lab) => JSON.parse(await of.lab("status", "-o", "json")) as Status;
+const container = (name: string) => `.status.containerStatuses[?(@.name=="${name}")]`;
+
+async function run(name: string, spec: object): Promise<void> {
+  const containers = { containers: [{ name: "main", image: "x", ...spec }] };
+  const { restartPolicy, terminationGracePeriodSeconds, initContainers } = spec as { [key: string]: unknown };
+  const podSpec = { ...containers, restartPolicy, terminationGracePeriodSeconds, initContainers };
+  await lab.apply(JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name }, spec: clean(podSpec) }));
+}
+
+/** Without what belongs to the pod, not to its container. */
+function clean(spec: { readonly containers: readonly object[] }): object {
+  const own = ["restartPolicy", "terminationGracePeriodSeconds", "initContainers"];
+  const containers = spec.containers.map((one) =>
+    Object.fromEntries(Object.entries(one).filter(([key]) => !own.includes(key))),
+  );
+  return { ...spec, containers };
+}
+
+test("a pod's command is a program of this machine, in a place of its own", async () => {
+  const script = "hostname; cat /etc/resolv.conf; echo $GREETING $POD_IP; exec sleep 1000";
+  const env = [
+    { name: "GREETING", value: "hello" },
+    { name: "POD_IP", valueFrom: { fieldRef: { fieldPath: "status.podIP" } } },
+  ];
+  await run("program", { command: ["sh", "-c", script], env });
+  await lab.kubectl("wait", "--for=condition=Ready", "pod/program", "--timeout=10s");
+  const address = await lab.field("pod program", ".status.podIP");
+  const log = await eventually(
+    "it has said it all",
+    () => lab.lab("logs", "program"),
+    (text) => text.includes("hello"),
+  );
+  assert.match(log, /^program\n/);
+  assert.match(log, /^nameserver 10\.96\.0\.10$/m);
+  assert.ok(log.includes(`hello ${address}`), log);
+  assert.equal((await lab.try("exec", "program", "--", "sh", "-c", "hostname; exit 7")).out, "program\n");
+  assert.equal((await lab.try("exec", "program", "--", "sh", "-c", "exit 7")).code, 7);
+  await lab.kubectl("delete", "pod", "program", "--grace-period=1");
+  assert.ok(!lab.namespaces().includes(lab.namespace("default/program")));
+});
+
+test("what ends is started again, or not, as restartPolicy says", async () => {
+  await run("never", { command: ["sh", "-c", "exit 3"], restartPolicy: "Never" });
+  await run("done", { command: ["true"], restartPolicy: "OnFailure" });
+  await run("always", { command: ["sh", "-c", "exit 4"] });
+  await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/never", "--timeout=10s");
+  await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/done", "--timeout=10s");
+  assert.equal(await lab.field("pod never", `${container("main")}.state.terminated.exitCode`), "3");
+  await eventually(
+    "it restarts",
+    () => lab.field("pod always", `${container("main")}.restartCount`),
+    (count) => Number(count) >= 2,
+  );
+  assert.equal(await lab.field("pod always", `${container("main")}.lastState.terminated.exitCode`), "4");
+  await lab.kubectl("delete", "pod", "never", "done", "always", "--grace-period=1");
+});
+
+test("init containers run before, one after the other", async () => {
+  const file = join(lab.folder, "order");
+  const step = (name: string) => ({ name, image: "x", command: ["sh", "-c", `echo ${name} >> ${file}`] });
+  await run("init", {
+    command: ["sh", "-c", `echo main >> ${file}; exec sleep 1000`],
+    initContainers: [step("one"), step("two")],
+    terminationGracePeriodSeconds: 1,
+  });
+  await lab.kubectl("wait", "--for=condition=Ready", "pod/init", "--timeout=10s");
+  assert.equal(readFileSync(file, "utf8"), "one\ntwo\nmain\n");
+  await lab.kubectl("delete", "pod", "init");
+});
+
+test("a pod that fails its liveness probe is started again, and one that fails its readiness probe is not ready", async () => {
+  const probe = (path: string) => ({ httpGet: { path, port: 8080 }, periodSeconds: 1, failureThreshold: 1 });
+  await run("probed", {
+    ports: [{ containerPort: 8080 }],
+    livenessProbe: probe("/healthz"),
+    readinessProbe: probe("/readyz"),
+    env: [{ name: "SHUTDOWN_DELAY", value: "0" }],
+  });
+  await lab.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=10s");
+  const address = await lab.field("pod probed", ".status.podIP");
+  await lab.get("node1", `http://${address}:8080/readyz?set=false`);
+  await lab.kubectl("wait", "--for=condition=Ready=false", "pod/probed", "--timeout=10s");
+  await lab.get("node1", `http://${address}:8080/readyz?set=true`);
+  await lab.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=10s");
+  await lab.get("node1", `http://${address}:8080/healthz?set=false`);
+  await eventually(
+    "it restarts",
+    () => lab.field("pod probed", `${container("main")}.restartCount`),
+    (count) => count === "1",
+  );
+  assert.equal(await lab.field("pod probed", ".status.podIP"), address);
+  await lab.kubectl("delete", "pod", "probed");
+});
+
+test("before a pod ends its hook runs, then it is asked, then it is killed when its time is over", async () => {
+  const file = join(lab.folder, "ending");
+  const script = `trap "echo term >> ${file}" TERM; while :; do sleep 0.05; done`;
+  const preStop = { exec: { command: ["sh", "-c", `echo hook >> ${file}`] } };
+  await run("stubborn", { command: ["sh", "-c", script], lifecycle: { preStop }, terminationGracePeriodSeconds: 1 });
+  await lab.kubectl("wait", "--for=condition=Ready", "pod/stubborn", "--timeout=10s");
+  const began = Date.now();
+  await lab.kubectl("delete", "pod", "stubborn");
+  assert.equal(readFileSync(file, "utf8"), "hook\nterm\n");
+  assert.ok(Date.now() - began >= 900, "it had its second");
+});
+
+test("nodes come and go, and pods with them", async () => {
+  await lab.kubectl("create", "deployment", "spread", "--image=x", "--port=8080", "--replicas=4");
+  await lab.kubectl("expose", "deployment", "spread", "--port=80", "--target-port=8080");
+  await lab.kubectl("rollout", "status", "deployment/spread", "--timeout=10s");
+  const url = `http://${await lab.field("service spread", ".spec.clusterIP")}/nodename`;
+  const isAnswer = (...wanted: readonly string[]) =>
+    eventually(
+      `answered by ${wanted}`,
+      () => lab.answers("node1", url),
+      (found) => String(found) === String(wanted),
+    );
+  assert.equal(await lab.lab("node", "add", "--zone", "far"), "node3\n");
+  await lab.kubectl("scale", "deployment", "spread", "--replicas=6");
+  await isAnswer("node1", "node2", "node3");
+  await lab.lab("node", "stop", "node2");
+  await isAnswer("node1", "node3");
+  assert.equal(await lab.field("node node2", '.status.conditions[?(@.type=="Ready")].status'), "Unknown");
+  assert.equal((await status()).nodes.find(({ name }) => name === "node2")?.state, "stopped");
+  await lab.lab("node", "start", "node2");
+  await isAnswer("node1", "node2", "node3");
+  await lab.lab("node", "remove", "node3");
+  await lab.kubectl("rollout", "status", "deployment/spread", "--timeout=10s");
+  await isAnswer("node1", "node2");
+  assert.match(await lab.kubectl("get", "nodes", "-o", "name"), /^node\/node1\nnode\/node2\n$/);
+  assert.ok(!lab.namespaces().some((name) => name.endsWith("node3")));
+});
+
+test("a second up changes nothing", async () => {
+  const before = await status();
+  assert.match((await lab.try("up")).err, /runs already/);
+  assert.deepEqual(
+    (await status()).nodes.map(({ proxyPid }) => proxyPid),
+    before.nodes.map(({ proxyPid }) => proxyPid),
+  );
+});
+
+test("a supervisor that is killed leaves nothing that up does not mend, and objects are as they were", async () => {
+  const before = await lab.field("pods", "range .items[*]}{.metadata.name} {.status.podIP}{'\\n'}{end");
+  const { pid } = JSON.parse(readFileSync(join(lab.folder, "supervisor.json"), "utf8")) as { readonly pid: number };
+  const proxies = (await status()).nodes.map(({ proxyPid }) => proxyPid);
+  process.kill(pid, "SIGKILL");
+  await eventually(
+    "it is dead",
+    () => processStart(pid),
+    (start) => start === undefined,
+  );
+  await lab.lab("up");
+  for (const proxy of proxies) assert.equal(processStart(proxy), undefined, `the old proxy ${proxy} is gone`);
+  assert.equal(await lab.field("pods", "range .items[*]}{.metadata.name} {.status.podIP}{'\\n'}{end"), before);
+  const url = `http://${await lab.field("service spread", ".spec.clusterIP")}/nodename`;
+  await eventually(
+    "the pods are back",
+    () => lab.answers("node1", url),
+    (found) => String(found) === "node1,node2",
+  );
+});
+
+test("down leaves no namespace and no process, up brings everything back, and a crash is swept up by down too", async () => {
+  const namespaces = lab.namespaces();
+  const pids = processesInside(namespaces);
+  assert.ok(pids.length > 0);
+  await lab.lab("down");
+  assert.deepEqual(lab.namespaces(), []);
+  for (const pid of pids) assert.equal(processStart(pid), undefined);
+  assert.equal((await lab.try("status")).code, 1);
+  assert.match((await lab.try("exec", "node1", "--", "true")).err, /does not run: start it with portolan lab up/);
+  await lab.lab("up");
+  await lab.kubectl("wait", "--for=condition=Available", "deployment/spread", "--timeout=10s");
+  const { pid } = JSON.parse(readFileSync(join(lab.folder, "supervisor.json"), "utf8")) as { readonly pid: number };
+  process.kill(pid, "SIGKILL");
+  await lab.lab("down");
+  assert.deepEqual(lab.namespaces(), []);
+});
+
+test("two labs run side by side, dual-stack if one wants it, and reset forgets", async () => {
+  const other = new TestLab();
+  try {
+    await Promise.all([lab.lab("up"), other.lab("up", "--dual-stack", "--nodes", "1")]);
+    await other.kubectl("run", "six", "--image=x", "--port=8080");
+    await other.kubectl("wait", "--for=condition=Ready", "pod/six", "--timeout=10s");
+    assert.match(await other.field("pod six", ".status.podIPs[*].ip"), /^10\.244\.1\.2 fd00:10:244:1::2$/);
+    await other.kubectl(
+      "expose",
+      "pod",
+      "six",
+      "--port=80",
+      "--target-port=8080",
+      "--overrides",
+      '{"apiVersion":"v1","spec":{"ipFamilyPolicy":"RequireDualStack"}}',
+    );
+    for (const ip of (await other.field("service six", ".spec.clusterIPs[*]")).split(" ")) {
+      const url = `http://${ip.includes(":") ? `[${ip}]` : ip}/hostname`;
+      await eventually(
+        url,
+        () => other.answers("node1", url),
+        (found) => String(found) === "six",
+      );
+    }
+    assert.equal((await lab.run(["kubectl", "get", "pod", "six"])).code, 1);
+  } finally {
+    await other.remove();
+  }
+  assert.ok(!existsSync(other.folder));
+  assert.equal((await status()).phase, "ready");
+});
+
+test("what makes no sense is refused with the reason", async () => {
+  for (const [args, message] of [
+    [["up", "--nodes", "0"], /runs already/],
+    [["mode", "magic"], /name one mode/],
+    [["node", "stop", "node9"], /there is no node node9: there are node1, node2/],
+    [["exec", "nobody", "--", "true"], /there is no "nobody" in lab/],
+    [["exec", "node1"], /say what to run, after --/],
+    [["stauts"], /did you mean status\?/],
+  ] as const) {
+    const [command, ...rest] = args;
+    assert.match((await lab.try(command, ...rest)).err, message);
+  }
+  const bad = await lab.run([new URL("../../portolan", import.meta.url).pathname, "lab", "up", "--name", "Not-Good"]);
+  assert.equal(bad.code, 2);
+  assert.match(bad.err, /not a name for a lab/);
+});
