@@ -7,7 +7,8 @@ import { formatHostPort } from "../../net/protocol.ts";
 import { Api } from "./api.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { type Credentials, loadCredentials, writeKubeconfig } from "./credentials.ts";
-import { createHandler } from "./http/serve.ts";
+import type { PodAccess } from "./http/podaccess.ts";
+import { createHandlers } from "./http/serve.ts";
 import { Watches } from "./http/watch.ts";
 import type { PortRange } from "./services/allocate.ts";
 import { Store } from "./store/store.ts";
@@ -34,6 +35,8 @@ export interface ApiServerOptions {
   readonly random?: () => number;
   /** Told of errors that are the server's own. */
   readonly report?: (error: unknown) => void;
+  /** The way to the pods, for `kubectl logs` and `kubectl exec`; without it there are neither. */
+  readonly pods?: PodAccess;
   /** Milliseconds that a watching client may take to read; 30 s unless given. */
   readonly stallMilliseconds?: number;
   /** Milliseconds between bookmarks of a quiet watch; 60 s unless given. */
@@ -75,9 +78,10 @@ export async function startApiServer(options: ApiServerOptions, signal?: AbortSi
   const limits = { stall: options.stallMilliseconds ?? 30_000, bookmark: options.bookmarkMilliseconds ?? 60_000 };
   const watches = new Watches(store, limits, now);
   let port = 0;
-  const handler = createHandler({
+  const handlers = createHandlers({
     api,
     watches,
+    pods: options.pods,
     users: [{ name: "admin", token: credentials.token }],
     address: () => formatHostPort(address, port),
     report,
@@ -85,8 +89,9 @@ export async function startApiServer(options: ApiServerOptions, signal?: AbortSi
   const { certificate: cert, key } = credentials.server;
   const server = createServer(
     { cert, key, minVersion: "TLSv1.2", requestTimeout: 60_000, headersTimeout: 20_000 },
-    handler,
+    handlers.request,
   );
+  server.on("upgrade", handlers.upgrade);
   server.maxConnections = connectionLimit;
   // A client that breaks off is no error of the server.
   server.on("tlsClientError", (_, socket) => socket.destroy());

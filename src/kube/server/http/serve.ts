@@ -1,6 +1,7 @@
 /** Every request passes here: who asks, for what, and how errors are told. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import type { Api } from "../api.ts";
 import { ApiError, methodNotAllowed, unknownPath } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
@@ -19,6 +20,8 @@ import {
   version,
 } from "./discovery.ts";
 import { sendJson } from "./exchange.ts";
+import type { PodAccess } from "./podaccess.ts";
+import { sendLog, startExec } from "./pods.ts";
 import { objectOf, readBody } from "./read.ts";
 import { handleResource } from "./resources.ts";
 import { parseRoute, type Route } from "./route.ts";
@@ -34,6 +37,8 @@ export interface User {
 export interface Services {
   readonly api: Api;
   readonly watches: Watches;
+  /** The way to the pods; undefined where logs and commands are not to be had. */
+  readonly pods: PodAccess | undefined;
   readonly users: readonly User[];
   /** `host:port` of the server, for clients. */
   readonly address: () => string;
@@ -47,22 +52,48 @@ const reviewSchemas = {
   SelfSubjectRulesReview: rulesReviewSchema,
 } as const;
 
+/** What a server calls: for requests, and for those that want to make something else of their connection. */
+export interface Handlers {
+  request(request: IncomingMessage, response: ServerResponse): void;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
 /** Answers requests. */
-export function createHandler(services: Services): (request: IncomingMessage, response: ServerResponse) => void {
+export function createHandlers(services: Services): Handlers {
   const known = services.users.map(({ name, token }) => ({ name, digest: digestOf(token) }));
-  return (request, response) => {
-    void answer(request, response).catch((error: unknown) => sendError(request, response, error, services.report));
+  return {
+    request(request, response) {
+      void answer(request, response).catch((error: unknown) => sendError(request, response, error, services.report));
+    },
+    upgrade(request, socket, head) {
+      socket.on("error", () => socket.destroy());
+      try {
+        upgrade(request, socket, head);
+      } catch (error) {
+        const status = statusOf(error, services.report);
+        const text = JSON.stringify(status.toStatus());
+        socket.end(
+          `HTTP/1.1 ${status.code} ${status.reason}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
+        );
+      }
+    },
   };
+
+  function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (authenticate(request) === undefined) throw new ApiError(401, "Unauthorized", "Unauthorized");
+    const { route, query } = target(request);
+    if (route.type !== "resource" || services.pods === undefined) throw unknownPath();
+    startExec(services.pods, services.api, route, query, request, socket, head);
+  }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const user = authenticate(request);
     if (user === undefined) throw new ApiError(401, "Unauthorized", "Unauthorized");
-    const url = request.url ?? "/";
-    const mark = url.indexOf("?");
-    const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
-    const route = parseRoute(mark < 0 ? url : url.slice(0, mark));
+    const { route, query } = target(request);
     if (route.type === "resource") {
-      const { api, watches } = services;
+      const { api, watches, pods } = services;
+      const isLog = route.kind.kind === "Pod" && route.subresource === "log" && request.method === "GET";
+      if (isLog && pods !== undefined) return await sendLog(pods, api, route, query, response);
       return await handleResource({ request, response, query, api, watches }, route);
     }
     if (route.type === "review") return await review(request, response, route.review, user);
@@ -152,6 +183,13 @@ export function createHandler(services: Services): (request: IncomingMessage, re
   }
 }
 
+function target(request: IncomingMessage): { readonly route: Route; readonly query: URLSearchParams } {
+  const url = request.url ?? "/";
+  const mark = url.indexOf("?");
+  const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+  return { route: parseRoute(mark < 0 ? url : url.slice(0, mark)), query };
+}
+
 function digestOf(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
@@ -214,11 +252,7 @@ function sendError(
     response.destroy();
     return;
   }
-  if (!(error instanceof ApiError)) report(error);
-  const known =
-    error instanceof ApiError
-      ? error
-      : new ApiError(500, "InternalError", "Internal error occurred: the server failed; its log says how");
+  const known = statusOf(error, report);
   if (response.headersSent) {
     response.destroy();
     return;
@@ -227,4 +261,11 @@ function sendError(
   if (!request.complete) response.setHeader("connection", "close");
   if (known.code === 401) response.setHeader("www-authenticate", "Bearer");
   sendJson(response, known.code, JSON.stringify(known.toStatus()));
+}
+
+/** The error as the client is told it. What is not meant for clients is reported, and told without its details. */
+function statusOf(error: unknown, report: (error: unknown) => void): ApiError {
+  if (error instanceof ApiError) return error;
+  report(error);
+  return new ApiError(500, "InternalError", "Internal error occurred: the server failed; its log says how");
 }

@@ -1,0 +1,41 @@
+/** What only the nodes can give: the logs of containers, and programs run in pods. */
+import type { Readable, Writable } from "node:stream";
+import type { ApiObject } from "../json.ts";
+
+/** Whose log is wanted. */
+export interface LogRequest {
+  readonly pod: ApiObject;
+  readonly container: string;
+  /** True to go on with what is added, until the container ends. */
+  readonly follow: boolean;
+  /** True for the log of the container before it was last started. */
+  readonly previous: boolean;
+}
+
+/** What is to be run, and where. */
+export interface ExecRequest {
+  readonly pod: ApiObject;
+  readonly container: string;
+  readonly command: readonly string[];
+  /** True if the program gets a terminal. */
+  readonly tty: boolean;
+}
+
+/** A program that runs in a pod. */
+export interface PodProcess {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Its exit status, once it has ended and all its output is there. */
+  readonly exit: Promise<number>;
+  /** Ends it: whoever asked for it is gone. */
+  kill(): void;
+}
+
+/** The way to the pods of a cluster. */
+export interface PodAccess {
+  /** The log: first what there is, in one piece, then what is added. Throws an Error with a sentence if there is none. */
+  logs(request: LogRequest, signal: AbortSignal): AsyncIterable<string>;
+  /** Runs a program. Throws an Error with a sentence if that cannot be done. */
+  exec(request: ExecRequest): PodProcess;
+}
