@@ -52,6 +52,8 @@ export interface AgentParts {
 interface Session extends OpenSource {
   readonly config: KubeProxyConfiguration;
   readonly mode: Mode;
+  /** Services are served only as long as this process runs. */
+  readonly needsProcess: boolean;
   readonly nodeName: string;
   readonly signal: AbortSignal;
 }
@@ -104,10 +106,16 @@ export class Agent {
   /**
    * Programs the kernel once.
    *
-   * @throws if that failed, or, before anything is changed, if a manifest is refused.
+   * @throws if that failed, or if the mode serves only as long as the program runs, or, before anything is changed, if a
+   *   manifest is refused.
    */
   async once(options: AgentOptions, signal: AbortSignal): Promise<void> {
     await this.#session(options, signal, async (session) => {
+      if (session.needsProcess) {
+        throw new Error(
+          `mode ${session.mode.name} serves only as long as the program runs: leave --once out, or take another mode`,
+        );
+      }
       const inputs = this.#inputs(session);
       const servers = this.#serviceHealth(session);
       const runner = this.#runner(session, inputs, servers, async () => {});
@@ -170,7 +178,8 @@ export class Agent {
       try {
         log.info("Starting", { version, node: nodeName, mode: factory.name, objectsFrom: opened.origin });
         this.#mode = factory.name;
-        await work({ ...opened, config, mode, nodeName, signal: all });
+        const needsProcess = factory.needsProcess === true;
+        await work({ ...opened, config, mode, needsProcess, nodeName, signal: all });
       } finally {
         stop.abort();
         await opened.client?.destroy();

@@ -2,7 +2,7 @@
  * The heart of the proxy: takes changed decisions to the kernel, at once, one call into the mode at a time; mends what
  * others break; tries again what failed.
  */
-import { type Family, families } from "../net/address.ts";
+import { type Address, type Family, families } from "../net/address.ts";
 import type { Conflict } from "../service/claims.ts";
 import type { UdpService } from "../service/conntrack.ts";
 import type { DecisionKey } from "../service/decision.ts";
@@ -286,7 +286,14 @@ export class Runner {
    */
   async #removeStaleConnections(signal: AbortSignal): Promise<void> {
     while (this.#udp.size > 0 && !signal.aborted) {
-      const services = this.#state.udpServices(this.#udp);
+      const { translatesTo = new Set<Address>() } = this.#options.mode;
+      const services = this.#state
+        .udpServices(this.#udp)
+        .map((service) =>
+          translatesTo.size > 0 && service.serving.size > 0
+            ? { ...service, serving: service.serving.union(translatesTo) }
+            : service,
+        );
       this.#udp = new Set();
       for (const family of families) {
         const own = services.filter((service) => service.family === family);

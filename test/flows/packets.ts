@@ -36,17 +36,18 @@ export async function tryFlows(cast: Cast, file: FlowFile, mode: string): Promis
   const rows = file.rows.filter((row) => row.modes?.some((name) => name === mode) ?? true);
   const listeners = listen(cast, file.slices, rows);
   try {
-    return await tryRows(cast, rows);
+    return await tryRows(cast, mode, rows);
   } finally {
     for (const listener of listeners) listener.close();
   }
 }
 
-async function tryRows(cast: Cast, rows: readonly Row[]): Promise<readonly string[]> {
+async function tryRows(cast: Cast, mode: string, rows: readonly Row[]): Promise<readonly string[]> {
   const problems = new Map<Row, string>();
   const queue = [...byAffinity(rows)];
   const worker = async () => {
-    for (let group = queue.shift(); group !== undefined; group = queue.shift()) await tryGroup(cast, group, problems);
+    for (let group = queue.shift(); group !== undefined; group = queue.shift())
+      await tryGroup(cast, mode, group, problems);
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
   return rows.flatMap((row) => {
@@ -67,13 +68,13 @@ function byAffinity(rows: readonly Row[]): Iterable<readonly Row[]> {
 }
 
 /** Tries rows one after the other. */
-async function tryGroup(cast: Cast, rows: readonly Row[], problems: Map<Row, string>): Promise<void> {
+async function tryGroup(cast: Cast, mode: string, rows: readonly Row[], problems: Map<Row, string>): Promise<void> {
   const seen = new Map<string, Row>();
   for (const row of rows) {
     const { expected } = row;
     const problem =
       expected.kind === "reaches"
-        ? await tryReaching(cast, row, expected, seen)
+        ? await tryReaching(cast, mode, row, expected, seen)
         : expected.kind === "ignored"
           ? await tryIgnored(cast, row)
           : await tryRefused(cast, row, expected.kind);
@@ -83,9 +84,18 @@ async function tryGroup(cast: Cast, rows: readonly Row[], problems: Map<Row, str
 
 type Reaches = Expected & { readonly kind: "reaches" };
 
+/**
+ * The one thing of flow files that a mode is exempt from: a userspace proxy makes connections of its own, so endpoints
+ * see an address of the node whatever a row says of the source. SCTP it leaves to the kernel.
+ */
+function hidesClients(mode: string, { protocol }: Target): boolean {
+  return mode === "userspace" && protocol !== "SCTP";
+}
+
 /** Connects until every endpoint has been seen, and often enough that others would have been. */
 async function tryReaching(
   cast: Cast,
+  mode: string,
   row: Row,
   expected: Reaches,
   stuckTo: Map<string, Row>,
@@ -104,7 +114,8 @@ async function tryReaching(
     const reached = [answered.name, `${answered.name}:${answered.port}`].find((name) => wanted.has(name));
     if (reached === undefined) return say;
     missing.delete(reached);
-    const wrongSource = judgeSource(row.from, expected.masqueraded, answered);
+    const masqueraded = expected.masqueraded || hidesClients(mode, row.to);
+    const wrongSource = judgeSource(row.from, masqueraded, answered);
     if (wrongSource !== undefined) return wrongSource;
     if (expected.sticky === undefined) continue;
     const name = `${answered.name}:${answered.port}`;

@@ -1,13 +1,16 @@
 /** The running agent, on the kernel: every mode that this program has. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { modeNames } from "../../src/proxy/modes/index.ts";
+import { modeFactories } from "../../src/proxy/modes/index.ts";
 import { dns, eventually, hello, Machine } from "./machine.ts";
 
 const url = "http://10.96.0.10/";
 const [one, two, three] = ["10.244.0.11", "10.244.0.12", "10.244.0.13"];
 
-for (const mode of modeNames) {
+for (const { name: mode, needsProcess } of modeFactories) {
+  /** Tests of what only modes can do whose rules serve by themselves. */
+  const standing = { skip: needsProcess && "this mode serves only as long as the agent runs" };
+
   test(`${mode}: manifests become rules, an edited manifest changes them, what others break is mended`, async (t) => {
     const machine = await Machine.make(t);
     const manifest = machine.write("hello.yaml", hello(one, two));
@@ -36,7 +39,7 @@ for (const mode of modeNames) {
     assert.match(await machine.get("http://127.0.0.1:10256/healthz"), /"nodeEligible": true\}$/);
   });
 
-  test(`${mode}: services go on when the agent is killed, restarted and stopped`, async (t) => {
+  test(`${mode}: services go on when the agent is killed, restarted and stopped`, standing, async (t) => {
     const machine = await Machine.make(t);
     machine.write("hello.yaml", hello(one));
     const first = await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
@@ -51,7 +54,7 @@ for (const mode of modeNames) {
     assert.doesNotMatch(machine.rules(), /10\.96\.0\.10|10\.244\.0|portolan/);
   });
 
-  test(`${mode}: --once programs the kernel and ends`, async (t) => {
+  test(`${mode}: --once programs the kernel and ends`, standing, async (t) => {
     const machine = await Machine.make(t);
     machine.write("hello.yaml", hello(one, three));
     const once = ["proxy", "--once", "--proxy-mode", mode, "--manifests", machine.directory];
@@ -68,6 +71,10 @@ for (const mode of modeNames) {
     await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
     assert.equal(await machine.sendDatagram("10.96.0.53", 53), one);
     machine.write("dns.yaml", dns(two));
+    if (needsProcess) {
+      await eventually("the session ends", async () => (await machine.sendDatagram("10.96.0.53", 53)) === two);
+      return;
+    }
     await eventually("the stale connection is forgotten", async () => {
       const metrics = await machine.get("http://127.0.0.1:10249/metrics");
       return /^kubeproxy_conntrack_reconciler_deleted_entries_total\{ip_family="IPv4"\} 1$/m.test(metrics);
@@ -85,7 +92,7 @@ for (const mode of modeNames) {
     assert.equal(await machine.get("http://192.168.7.1:30080/"), "curl: 7");
   });
 
-  test(`${mode}: --once with a broken manifest says so and changes nothing`, async (t) => {
+  test(`${mode}: --once with a broken manifest says so and changes nothing`, standing, async (t) => {
     const machine = await Machine.make(t);
     machine.write("hello.yaml", hello(one));
     const broken = machine.write("broken.yaml", "kind: Service\napiVersion: v1\nmetadata: [");
@@ -96,7 +103,7 @@ for (const mode of modeNames) {
     assert.equal(machine.rules(), before);
   });
 
-  test(`${mode}: leftovers of kube-proxy go, rules of others stay`, async (t) => {
+  test(`${mode}: leftovers of kube-proxy go, rules of others stay`, standing, async (t) => {
     const machine = await Machine.make(t);
     machine.write("hello.yaml", hello(one));
     const others = [
@@ -127,3 +134,23 @@ for (const mode of modeNames) {
     assert.equal(await machine.get(url), one);
   });
 }
+
+test("userspace: connections are refused while there is no agent, and served as soon as there is one", async (t) => {
+  const machine = await Machine.make(t);
+  machine.write("hello.yaml", hello(one));
+  const args = ["--manifests", machine.directory, "--proxy-mode", "userspace"];
+  const first = await machine.start(...args);
+  assert.equal(await machine.get(url), one);
+  await first.end("SIGKILL");
+  assert.equal(await machine.get(url), "curl: 7");
+  const second = await machine.start(...args);
+  assert.equal(await machine.get(url), one);
+  assert.equal(await second.end("SIGTERM"), 0);
+  assert.equal(await machine.get(url), "curl: 7");
+  const once = await machine.portolan("proxy", "--once", ...args);
+  assert.equal(once.code, 1);
+  assert.match(once.err, /mode userspace serves only as long as the program runs/);
+  assert.equal((await machine.portolan("proxy", "--cleanup")).code, 0);
+  assert.doesNotMatch(machine.rules(), /portolan/);
+  assert.doesNotMatch(machine.exec("ip", "address"), /169\.254|fd70/);
+});

@@ -1,4 +1,5 @@
 /** The contract of a proxy mode: decisions in, kernel state out. A mode translates; it decides nothing. */
+import type { Address } from "../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../service/decision.ts";
 import type { NodeSettings } from "../../service/settings.ts";
 
@@ -23,6 +24,11 @@ export interface Drift {
 /** A running mode. Its methods are never called while an earlier call of any of them is unfinished. */
 export interface Mode {
   readonly name: ModeName;
+  /**
+   * Addresses of this process that connections are translated to on their way to an endpoint. UDP connections that lead
+   * there are not stale.
+   */
+  readonly translatesTo?: ReadonlySet<Address>;
   /**
    * Makes the kernel as `desired` says, whatever is there now, without a moment in which traffic sees less than either
    * the old or the new state. The first call after start, and the answer to drift or doubt.
@@ -51,6 +57,8 @@ export interface Mode {
 /** What each folder of `modes/` exports: how to look for, make and remove a mode. */
 export interface ModeFactory {
   readonly name: ModeName;
+  /** True if services are served only as long as this process runs. */
+  readonly needsProcess?: true;
   probe(): Promise<Probe>;
   create(): Promise<Mode>;
   /** Removes everything this mode may have left in the kernel, needing no state but the kernel's; idempotent. */

@@ -4,6 +4,7 @@ import {
   keyLayout,
   type NftSet,
   type SetFlag,
+  type TableRef,
   type TypeofExpression,
   typeOf,
   typeofLayout,
@@ -16,7 +17,7 @@ import { affinitySets, type Field, fixedSets, type SetDefinition } from "./sets.
 /** The most clients that are remembered for each affinity timeout: 26 MB of kernel memory or so. */
 const maximumClients = 262_144;
 
-/** The name of the table, in both families. */
+/** The name of the mode's table, in both families. */
 export const tableName = "portolan";
 
 /** By this comment a table is known to be ours. */
@@ -27,22 +28,22 @@ export function tableFamily(family: Family): "ip" | "ip6" {
   return family === "IPv4" ? "ip" : "ip6";
 }
 
-/** The sets and maps that there are, by name. @param affinities the affinity timeouts in use, in seconds. */
-export function setsOf(family: Family, affinities: Iterable<number>): ReadonlyMap<string, NftSet> {
+/** The sets and maps of a table, by name. @param affinities the affinity timeouts in use, in seconds. */
+export function setsOf(table: TableRef, affinities: Iterable<number>): ReadonlyMap<string, NftSet> {
   const definitions: [string, SetDefinition][] = Object.entries(fixedSets);
   for (const seconds of affinities) definitions.push(...Object.entries(affinitySets(seconds)));
-  return new Map(definitions.map(([name, definition]) => [name, toSet(name, definition, family)]));
+  return new Map(definitions.map(([name, definition]) => [name, toSet(name, definition, table)]));
 }
 
-function toSet(set: string, definition: SetDefinition, family: Family): NftSet {
+function toSet(set: string, definition: SetDefinition, table: TableRef): NftSet {
+  const family = table.family === "ip" ? "IPv4" : "IPv6";
   const flags: SetFlag[] = [];
   if (definition.interval) flags.push("interval");
   if (definition.dynamic) flags.push("timeout", "dynamic");
   // Slots are numbers without a type of their own.
   const byExpression = definition.key.includes("random");
   return {
-    family: tableFamily(family),
-    table: tableName,
+    ...table,
     set,
     flags,
     key: layout(definition.key, family, byExpression),

@@ -8,13 +8,13 @@ import {
   type TableRef,
   watchNftables,
 } from "../../../kernel/nftables/index.ts";
-import { type Family, families } from "../../../net/address.ts";
+import { type Address, type Family, families } from "../../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
 import type { NodeSettings } from "../../../service/settings.ts";
 import type { Desired, Drift, Mode } from "../mode.ts";
 import { Heritage } from "./adopt.ts";
 import { type Element, elementsOfSettings, identityOf } from "./elements.ts";
-import { setsOf, tableFamily, tableName } from "./layout.ts";
+import { setsOf, tableName } from "./layout.ts";
 import { affinityChain, type ChainText, type RulesetSettings, ruleset } from "./ruleset.ts";
 import { difference, type Edits, Reconciler, TableState } from "./state.ts";
 import { isSame, KernelTable, type TableContent } from "./table.ts";
@@ -25,6 +25,14 @@ interface Served {
   readonly state: TableState;
   /** The affinity timeouts that have their sets and chains. */
   readonly affinities: Set<number>;
+}
+
+/** Where the mode puts its rules; another mode that builds on this one has a table of its own. */
+export interface TableOptions {
+  /** The name of the table, in both families. */
+  readonly table?: string;
+  /** An address of each family that no connection reaches but through a front end. */
+  readonly guarded?: Readonly<Partial<Record<Family, Address>>>;
 }
 
 /** How many decisions of a first load are compiled at a time: what they allocate should be gone before the next. */
@@ -42,15 +50,19 @@ export class NftablesMode implements Mode {
   /** True while the kernel's events would tell of every element that somebody else changes. */
   #following = false;
 
-  constructor() {
-    this.#socket = openNftables();
-    this.#tables = { IPv4: new KernelTable("IPv4", this.#socket), IPv6: new KernelTable("IPv6", this.#socket) };
+  readonly #guarded: TableOptions["guarded"];
+
+  constructor({ table = tableName, guarded = {} }: TableOptions = {}) {
+    const socket = openNftables();
+    this.#socket = socket;
+    this.#guarded = guarded;
+    this.#tables = { IPv4: new KernelTable("IPv4", socket, table), IPv6: new KernelTable("IPv6", socket, table) };
   }
 
   async replace({ settings, decisions }: Desired): Promise<void> {
     for (const family of families) {
       const table = this.#tables[family];
-      const own = rulesetSettings(settings, family);
+      const own = rulesetSettings(settings, family, this.#guarded?.[family]);
       this.#served.delete(family);
       if (own === undefined) table.remove();
       else this.#served.set(family, replaceTable(table, family, own, decisionsOf(decisions, family)));
@@ -73,9 +85,10 @@ export class NftablesMode implements Mode {
   async audit(): Promise<readonly Drift[]> {
     const drifts: Drift[] = [];
     for (const [family, served] of this.#served) {
-      const where = `table ${tableFamily(family)} ${tableName}`;
+      const { ref } = this.#tables[family];
+      const where = `table ${ref.family} ${ref.table}`;
       const content = this.#tables[family].read({ elements: !this.#following });
-      const found = content === undefined ? ["gone"] : compare(content, family, served);
+      const found = content === undefined ? ["gone"] : compare(content, ref, family, served);
       drifts.push(...found.map((what) => ({ what: `${where}: ${what}` })));
     }
     return drifts;
@@ -121,8 +134,11 @@ export class NftablesMode implements Mode {
   #describe(change: NftChange): string | undefined {
     const { kind, removed } = change;
     const { family, table, name } = targetOf(change);
-    const ours = families.some((served) => this.#served.has(served) && tableFamily(served) === family);
-    if (!ours || table !== tableName) return undefined;
+    const ours = families.some((served) => {
+      const { ref } = this.#tables[served];
+      return this.#served.has(served) && ref.family === family && ref.table === table;
+    });
+    if (!ours) return undefined;
     return `${kind} ${family} ${table}${name} ${removed ? "removed" : "added"}`;
   }
 }
@@ -144,9 +160,13 @@ function targetOf(change: NftChange): TableRef & { readonly name: string } {
   }
 }
 
-function rulesetSettings(settings: NodeSettings, family: Family): RulesetSettings | undefined {
+function rulesetSettings(
+  settings: NodeSettings,
+  family: Family,
+  guarded: Address | undefined,
+): RulesetSettings | undefined {
   const own = settings.families[family];
-  return own && { ...own, masqueradeBit: settings.masqueradeBit };
+  return own && { ...own, masqueradeBit: settings.masqueradeBit, ...(guarded !== undefined && { guarded }) };
 }
 
 function chainsOf(family: Family, { settings, affinities }: Served): readonly ChainText[] {
@@ -207,7 +227,7 @@ function changesOf(changes: Changes, family: Family): ReadonlyMap<DecisionKey, D
 }
 
 /** What differs between the kernel and what was put there, as far as it was read. */
-function compare(content: TableContent, family: Family, served: Served): readonly string[] {
+function compare(content: TableContent, table: TableRef, family: Family, served: Served): readonly string[] {
   const found: string[] = [];
   const there = new Set(content.chains.map(({ chain }) => chain));
   for (const { name, rules } of chainsOf(family, served)) {
@@ -217,7 +237,7 @@ function compare(content: TableContent, family: Family, served: Served): readonl
     }
   }
   for (const chain of there) found.push(`chain ${chain}: not ours`);
-  const sets = new Set(setsOf(family, served.affinities).keys());
+  const sets = new Set(setsOf(table, served.affinities).keys());
   for (const set of sets.difference(content.sets)) found.push(`set ${set}: gone`);
   for (const set of new Set(content.sets.keys()).difference(sets)) found.push(`set ${set}: not ours`);
   if (content.elements === undefined) return found;

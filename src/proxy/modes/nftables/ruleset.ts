@@ -18,13 +18,13 @@ import type { FamilySettings } from "../../../service/settings.ts";
 import { affinityClients, affinityPools } from "./sets.ts";
 import {
   clearPriority,
+  compareAddress,
   dnatFromMap,
   inInterfaceStarting,
   inPrefix,
   inProtocols,
   inSet,
   isLocal,
-  isNotAddress,
   keepPool,
   key,
   maskedPriority,
@@ -64,6 +64,8 @@ export interface ChainText {
 /** What the rules depend on beside the family. */
 export interface RulesetSettings extends FamilySettings {
   readonly masqueradeBit: number;
+  /** An address that no connection reaches but through a front end. */
+  readonly guarded?: Address;
 }
 
 /**
@@ -130,6 +132,9 @@ function services(family: Family, settings: RulesetSettings): ChainText {
   return {
     name: "services",
     rules: [
+      ...(settings.guarded === undefined
+        ? []
+        : [rule(compareAddress("daddr", "eq", settings.guarded, family), drop, "through services only")]),
       rule(priorityFromMap(frontEnd, "front-ends", family), goTo("front-end")),
       rule(onNodePortAddress(family, settings), priorityFromMap(nodePort, "node-ports", family), goTo("node-port")),
       rule(
@@ -150,7 +155,7 @@ function onNodePortAddress(family: Family, { nodePortAddresses }: RulesetSetting
   const notLoopback =
     family === "IPv4"
       ? inPrefix("daddr", parsePrefix("127.0.0.0/8"), family, "neq")
-      : isNotAddress("daddr", "::1" as Address, family);
+      : compareAddress("daddr", "neq", "::1" as Address, family);
   return [...isLocal("daddr"), ...notLoopback];
 }
 

@@ -129,9 +129,14 @@ export function inPrefix(
   return rules.compareMasked(loadOf(which, family), mask, op, address);
 }
 
-/** `ip daddr != ADDRESS` and the like. */
-export function isNotAddress(which: "saddr" | "daddr", address: Address, family: Family): readonly Step[] {
-  return rules.compare(loadOf(which, family), "neq", addressBytes(address));
+/** `ip daddr ADDRESS`, `ip daddr != ADDRESS` and the like. */
+export function compareAddress(
+  which: "saddr" | "daddr",
+  op: "eq" | "neq",
+  address: Address,
+  family: Family,
+): readonly Step[] {
+  return rules.compare(loadOf(which, family), op, addressBytes(address));
 }
 
 /** `iifname "START*"`. */

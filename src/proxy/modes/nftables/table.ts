@@ -50,13 +50,12 @@ export class ForeignTableError extends Error {
 /** The table of one family. */
 export class KernelTable {
   readonly ref: TableRef;
-  readonly #family: Family;
   readonly #socket: NetlinkSocket;
   readonly #transaction = new Transaction();
 
-  constructor(family: Family, socket: NetlinkSocket) {
-    this.ref = { family: tableFamily(family), table: tableName };
-    this.#family = family;
+  /** @param table its name. */
+  constructor(family: Family, socket: NetlinkSocket, table: string = tableName) {
+    this.ref = { family: tableFamily(family), table };
     this.#socket = socket;
   }
 
@@ -103,7 +102,7 @@ export class KernelTable {
     editsFrom: (present: readonly Element[]) => Iterable<Edits>,
   ): void {
     const { ref } = this;
-    const sets = setsOf(this.#family, affinities);
+    const sets = setsOf(ref, affinities);
     // Its buffer grows to many megabytes, which are not needed again.
     const transaction = new Transaction();
     const fits = content !== undefined && isCompatible(content, chains, sets);
@@ -126,7 +125,7 @@ export class KernelTable {
   edit(edits: Edits, newAffinities: ReadonlySet<number>, chains: readonly ChainText[]): void {
     const transaction = this.#transaction;
     if (newAffinities.size > 0) {
-      for (const { set, ...rest } of setsOf(this.#family, newAffinities).values()) {
+      for (const { set, ...rest } of setsOf(this.ref, newAffinities).values()) {
         if (!(set in fixedSets)) transaction.addSet({ ...rest, set });
       }
     }
