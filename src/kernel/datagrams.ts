@@ -3,7 +3,8 @@ import { addressOf, MSG, recvmmsg, sendmmsg } from "./ffi.ts";
 
 /**
  * A fixed set of datagram buffers for `recvmmsg(2)` and `sendmmsg(2)`: many datagrams for one system call. Each has
- * room for `size` bytes and a socket address of up to 28 bytes (`sockaddr_in6`).
+ * room for `size` bytes, a socket address of up to 28 bytes (`sockaddr_in6`), and control messages (`cmsg(3)`) if asked
+ * for.
  */
 export class DatagramBatch {
   /** How many datagrams fit. */
@@ -12,14 +13,19 @@ export class DatagramBatch {
   readonly size: number;
   readonly #data: Uint8Array;
   readonly #addresses: Uint8Array;
+  readonly #controls: Uint8Array;
+  readonly #controlSize: number;
   readonly #vectors: Uint8Array;
   readonly #headers: Uint8Array;
   readonly #vectorView: DataView;
   readonly #headerView: DataView;
 
-  constructor(count: number, size: number) {
+  /** @param controlSize bytes for the control messages of a datagram. */
+  constructor(count: number, size: number, controlSize = 0) {
     this.count = count;
     this.size = size;
+    this.#controlSize = controlSize;
+    this.#controls = new Uint8Array(Math.max(8, count * controlSize));
     this.#data = new Uint8Array(count * size);
     this.#addresses = new Uint8Array(count * addressSize);
     this.#vectors = new Uint8Array(count * 16);
@@ -31,11 +37,15 @@ export class DatagramBatch {
       bigint,
       bigint,
     ];
+    const controls = addressOf(this.#controls);
     for (let i = 0; i < count; i++) {
       this.#vectorView.setBigUint64(16 * i, data + BigInt(i * size), true);
       this.#headerView.setBigUint64(headerSize * i, addresses + BigInt(i * addressSize), true);
       this.#headerView.setBigUint64(headerSize * i + 16, vectors + BigInt(16 * i), true);
       this.#headerView.setBigUint64(headerSize * i + 24, 1n, true);
+      if (controlSize > 0) {
+        this.#headerView.setBigUint64(headerSize * i + 32, controls + BigInt(i * controlSize), true);
+      }
     }
   }
 
@@ -48,6 +58,7 @@ export class DatagramBatch {
     for (let i = 0; i < this.count; i++) {
       this.#vectorView.setUint32(16 * i + 8, this.size, true);
       this.#headerView.setUint32(headerSize * i + 8, addressSize, true);
+      this.#headerView.setUint32(headerSize * i + 40, this.#controlSize, true);
     }
     return recvmmsg(fd, this.#headers, this.count, flags) ?? 0;
   }
@@ -69,17 +80,26 @@ export class DatagramBatch {
     return this.#addresses.subarray(index * addressSize, index * addressSize + length);
   }
 
+  /** The control messages of a received datagram: a view, valid until the next {@link receive}. */
+  control(index: number): Uint8Array {
+    const length = Math.min(this.#controlSize, this.#headerView.getUint32(headerSize * index + 40, true));
+    return this.#controls.subarray(index * this.#controlSize, index * this.#controlSize + length);
+  }
+
   /**
    * Puts a datagram in place for {@link send}.
    *
    * @param address the receiver's `sockaddr`; undefined on a connected socket.
+   * @param control control messages to send it with.
    */
-  set(index: number, bytes: Uint8Array, address?: Uint8Array): void {
+  set(index: number, bytes: Uint8Array, address?: Uint8Array, control?: Uint8Array): void {
     if (bytes.length > this.size) throw new RangeError(`a datagram of ${bytes.length} bytes exceeds ${this.size}`);
     this.#data.set(bytes, index * this.size);
     this.#addresses.set(address ?? [], index * addressSize);
     this.#vectorView.setUint32(16 * index + 8, bytes.length, true);
     this.#headerView.setUint32(headerSize * index + 8, address?.length ?? 0, true);
+    if (control !== undefined) this.#controls.set(control, index * this.#controlSize);
+    this.#headerView.setUint32(headerSize * index + 40, control?.length ?? 0, true);
   }
 
   /** Sends `count` datagrams from number `first` on. @returns how many were sent, 0 if none can be without waiting. */

@@ -3,7 +3,7 @@ import { CLASS, OPCODE, RCODE, TYPE } from "../wire/codes.ts";
 import { decodeBody, encodeMessage, FLAG, HEADER_SIZE, type Message, readHeader } from "../wire/message.ts";
 import { Reader, WireError } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
-import { messageOf } from "./log.ts";
+import { type DnsLog, messageOf } from "./log.ts";
 import { type Next, type Outcome, type Reply, rcodeOf, ServeError } from "./plugin.ts";
 import { type Client, Query } from "./query.ts";
 import { errorReply, reply, withEdns } from "./reply.ts";
@@ -33,9 +33,11 @@ export class Dispatcher {
   readonly #zones: ZoneTable;
   readonly #metrics: RequestMetrics;
   readonly #address: string;
+  readonly #log: DnsLog;
 
   /** @param zones the blocks of each zone, in the order of the file; several if they have views. */
-  constructor(address: string, zones: ReadonlyMap<string, readonly Served[]>, metrics: RequestMetrics) {
+  constructor(address: string, zones: ReadonlyMap<string, readonly Served[]>, metrics: RequestMetrics, log: DnsLog) {
+    this.#log = log;
     this.#address = address;
     this.#zones = new ZoneTable(zones);
     this.#metrics = metrics;
@@ -110,7 +112,10 @@ export class Dispatcher {
 
   #failed(query: Query, error: unknown): Message {
     const rcode = rcodeOf(error);
-    if (!(error instanceof ServeError)) this.#metrics.panics.add(1);
+    if (!(error instanceof ServeError)) {
+      this.#metrics.panics.add(1);
+      this.#log.error(`a fault of this program: ${error instanceof Error ? error.stack : String(error)}`);
+    }
     return errorReply(query.message, rcode);
   }
 

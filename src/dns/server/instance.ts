@@ -145,7 +145,7 @@ function group(
     }
   }
   return [...groups].map(([name, { listen, site, zones }]) => {
-    const dispatcher = new Dispatcher(name, zones, metrics);
+    const dispatcher = new Dispatcher(name, zones, metrics, site.env.log);
     dispatchers.set(name, dispatcher);
     return { ...listen, settings: site.settings, dispatcher };
   });

@@ -28,8 +28,8 @@ export class QueryState {
   metadata: Map<string, () => string> | undefined;
   /** Names of the plugins that were entered, in order; undefined unless somebody wants to know. */
   path: string[] | undefined;
-  /** The largest reply over UDP that the server wants to send, in bytes, whatever the client takes. */
-  udpSize = 65535;
+  /** The largest reply over UDP that the server wants to send, in bytes (at most 4096), whatever the client takes. */
+  udpSize = 4096;
   /** How often the server has asked itself on behalf of this query. */
   depth = 0;
   /** Called when the reply is on its way, with it (undefined if the query was dropped) and its size in bytes. */

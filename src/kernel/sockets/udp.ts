@@ -25,8 +25,20 @@ export interface UdpOptions {
 /** A peer of a socket, in the kernel's `sockaddr` layout, as datagrams come with it. */
 export type SocketAddress = Uint8Array;
 
-/** `IPV6_V6ONLY` of linux/in6.h. */
+/**
+ * The address of this machine that a datagram was sent to, as a control message (`IP_PKTINFO`, `IPV6_PKTINFO`): a reply
+ * that is sent with it comes from that address, even if the machine has several. Empty on sockets of one address.
+ */
+export type ArrivalAddress = Uint8Array;
+
+/** `IPV6_V6ONLY` and `IPV6_RECVPKTINFO` of linux/in6.h, `IP_PKTINFO` of linux/in.h. */
 const IPV6_V6ONLY = 26;
+const IPV6_RECVPKTINFO = 49;
+const IP_PKTINFO = 8;
+/** `CMSG_SPACE` of an `in6_pktinfo`, the larger one. */
+const arrivalSize = 40;
+/** Where the data of a control message begins. */
+const controlData = 16;
 /** Batches received in one turn of the event loop, before other work gets its turn. */
 const batchesPerTurn = 8;
 const receiveBuffer = 4 * 1024 * 1024;
@@ -55,11 +67,13 @@ export class UdpSocket {
     try {
       setsockopt(this.#fd, SOL.socket, SO.reuseport, 1);
       setsockopt(this.#fd, SOL.socket, SO.rcvbuf, receiveBuffer);
-      if (six) setsockopt(this.#fd, SOL.ipv6, IPV6_V6ONLY, isUnspecified(address) ? 0 : 1);
+      const everywhere = isUnspecified(address);
+      if (six) setsockopt(this.#fd, SOL.ipv6, IPV6_V6ONLY, everywhere ? 0 : 1);
+      if (everywhere) setsockopt(this.#fd, six ? SOL.ipv6 : SOL.ip, six ? IPV6_RECVPKTINFO : IP_PKTINFO, 1);
       bind(this.#fd, socketAddress(address, port));
       this.port = peerPort(getsockname(this.#fd));
-      this.#input = new DatagramBatch(batch, maxSize);
-      this.#output = new DatagramBatch(batch, maxSize);
+      this.#input = new DatagramBatch(batch, maxSize, everywhere ? arrivalSize : 0);
+      this.#output = new DatagramBatch(batch, maxSize, everywhere ? arrivalSize : 0);
     } catch (error) {
       close(this.#fd);
       throw error;
@@ -69,17 +83,18 @@ export class UdpSocket {
   /**
    * Begins to receive.
    *
-   * @param handle gets each datagram and its sender: views that are valid only during the call. It must not throw.
+   * @param handle gets each datagram, its sender and where it arrived: views that are valid only during the call. It
+   * must not throw.
    */
-  start(handle: (datagram: Uint8Array, from: SocketAddress) => void): void {
+  start(handle: Handle): void {
     this.#watch ??= watch(this.#fd, "readable", () => this.#receive(handle));
   }
 
-  /** Sends a datagram to an address that one came with. */
-  send(datagram: Uint8Array, to: SocketAddress): void {
+  /** Sends a datagram to an address that one came with, from where that one arrived. */
+  send(datagram: Uint8Array, to: SocketAddress, from?: ArrivalAddress): void {
     if (this.#closed) return;
     if (this.#queued === this.#output.count) this.#flush();
-    this.#output.set(this.#queued++, datagram, to);
+    this.#output.set(this.#queued++, datagram, to, from);
     if (this.#handling || this.#flushing) return;
     this.#flushing = true;
     queueMicrotask(() => {
@@ -97,12 +112,14 @@ export class UdpSocket {
     close(this.#fd);
   }
 
-  #receive(handle: (datagram: Uint8Array, from: SocketAddress) => void): void {
+  #receive(handle: Handle): void {
     const input = this.#input;
     for (let turn = 0; turn < batchesPerTurn; turn++) {
       const count = this.#receiveBatch();
       this.#handling = true;
-      for (let i = 0; i < count; i++) if (!input.truncated(i)) handle(input.datagram(i), input.address(i));
+      for (let i = 0; i < count; i++) {
+        if (!input.truncated(i)) handle(input.datagram(i), input.address(i), anyInterface(input.control(i)));
+      }
       this.#handling = false;
       this.#flush();
       if (count < input.count || this.#closed) return;
@@ -132,6 +149,27 @@ export class UdpSocket {
     }
     this.#queued = 0;
   }
+}
+
+/** Takes a datagram. */
+type Handle = (datagram: Uint8Array, from: SocketAddress, arrival: ArrivalAddress) => void;
+
+/** Takes the interface out of an arrival, so that a reply may leave over another one; link-local ones need it. */
+function anyInterface(arrival: ArrivalAddress): ArrivalAddress {
+  if (arrival.length === 0) return arrival;
+  const six = arrival[8] === SOL.ipv6;
+  if (six && arrival[controlData] === 0xfe) return arrival;
+  const at = six ? controlData + 16 : controlData;
+  arrival.fill(0, at, at + 4);
+  return arrival;
+}
+
+/** The address of an arrival; undefined if it is empty. */
+export function arrivalAddress(arrival: ArrivalAddress): Address | undefined {
+  if (arrival.length === 0) return undefined;
+  if (arrival[8] !== SOL.ipv6) return addressFromBytes(arrival.subarray(controlData + 8, controlData + 12));
+  const address = addressFromBytes(arrival.subarray(controlData, controlData + 16));
+  return address.startsWith("::ffff:") && address.includes(".") ? (address.slice(7) as Address) : address;
 }
 
 /** An address and port in the kernel's layout (`sockaddr_in`, `sockaddr_in6`). */

@@ -14,6 +14,16 @@ test("replies over UDP are not larger than the limit, whatever the client takes"
   server.stop();
 });
 
+test("without the plugin, a client that takes anything gets at most 4096 bytes", async () => {
+  const records = Array.from({ length: 300 }, (_, i) => `answer "{{ .Name }} 60 IN AAAA 2001:db8::${i}"`).join("\n");
+  const server = await serve(`. {\n template IN AAAA . {\n ${records}\n }\n}`);
+  const edns = { udpSize: 65535, version: 0, do: false, options: [] };
+  const reply = await server.ask("a. AAAA", { message: { edns } });
+  assert.equal(reply?.tc, true);
+  assert.equal(reply.answer.length, Math.floor((4096 - 12 - 7 - 11) / 28));
+  server.stop();
+});
+
 test("faults of the directive are reported", async () => {
   await assert.rejects(serve(". {\n bufsize 100\n}"), /the size is '100', must be a number from 512 to 4096/);
 });

@@ -2,14 +2,22 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { whyUnavailable } from "../../../kernel/ffi.ts";
-import { peerAddress, peerFamily, peerPort, type SocketAddress, UdpSocket } from "../../../kernel/sockets/udp.ts";
+import {
+  type ArrivalAddress,
+  arrivalAddress,
+  peerAddress,
+  peerFamily,
+  peerPort,
+  type SocketAddress,
+  UdpSocket,
+} from "../../../kernel/sockets/udp.ts";
 import { type Family, parseAddress } from "../../../net/address.ts";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Client } from "../query.ts";
 import { clientOf, type ListenAddress, type Listener, type ListenerContext } from "./listener.ts";
 
 /** The largest query and reply over UDP, in bytes. */
-const maxSize = 8192;
+const maxSize = 4096;
 
 /** Opens UDP sockets that share one port, as many as the settings say. */
 export async function listenUdp(listen: ListenAddress, { settings }: ListenerContext): Promise<Listener> {
@@ -44,10 +52,10 @@ async function openBatched({ address, port }: ListenAddress): Promise<OpenSocket
     },
     set dispatcher(value) {
       dispatcher = value;
-      socket.start((datagram, from) => {
-        const client = new UdpClient(from, address, socket.port);
+      socket.start((datagram, from, arrival) => {
+        const client = new UdpClient(from, arrival, address, socket.port);
         dispatcher?.handle(datagram, client, (bytes) => {
-          if (bytes !== undefined) socket.send(bytes, client.peer);
+          if (bytes !== undefined) socket.send(bytes, client.peer, client.arrival);
         });
       });
     },
@@ -69,13 +77,15 @@ function bindEither(address: string, port: number): UdpSocket {
 class UdpClient implements Client {
   readonly protocol = "udp";
   readonly peer: SocketAddress;
-  readonly localAddress: string;
+  readonly arrival: ArrivalAddress | undefined;
   readonly localPort: number;
+  readonly #bound: string;
   #address: string | undefined;
 
-  constructor(peer: SocketAddress, localAddress: string, localPort: number) {
+  constructor(peer: SocketAddress, arrival: ArrivalAddress, bound: string, localPort: number) {
     this.peer = peer.slice();
-    this.localAddress = localAddress;
+    this.arrival = arrival.length === 0 ? undefined : arrival.slice();
+    this.#bound = bound;
     this.localPort = localPort;
   }
 
@@ -90,6 +100,10 @@ class UdpClient implements Client {
 
   get port(): number {
     return peerPort(this.peer);
+  }
+
+  get localAddress(): string {
+    return (this.arrival && arrivalAddress(this.arrival)) ?? this.#bound;
   }
 }
 
