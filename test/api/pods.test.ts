@@ -6,7 +6,7 @@ import { test } from "node:test";
 import type { PodAccess } from "../../src/kube/server/http/podaccess.ts";
 import { kubectlPrograms, send, startCluster, withoutKubectl } from "./cluster.ts";
 
-/** Fits kubectl to its job: WebSockets are the way of exec from 1.31 on; older ones are asked to. */
+/** Fits kubectl to its job: WebSockets are the way of exec from 1.30 on; 1.29 is asked to. */
 const modern = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: "true" };
 
 const access: PodAccess = {

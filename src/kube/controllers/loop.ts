@@ -61,7 +61,13 @@ export function runControllers(
     if (signal.aborted) return;
     const end = performance.now() + turn;
     // Every write that a controller makes wakes the loop again, so one round is enough.
-    for (const runner of runners) if (runner.work(end, wake)) wake();
+    for (const runner of runners) {
+      try {
+        if (runner.work(end, wake)) wake();
+      } catch (error) {
+        report(error);
+      }
+    }
   };
   const unsubscribe = api.store.subscribe(wake);
   signal.addEventListener(

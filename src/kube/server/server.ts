@@ -76,7 +76,7 @@ export async function startApiServer(options: ApiServerOptions, signal?: AbortSi
   const nodePorts = options.nodePorts ?? { first: 30_000, last: 32_767 };
   const api = new Api(store, { now, nodePorts, random: options.random ?? Math.random });
   const limits = { stall: options.stallMilliseconds ?? 30_000, bookmark: options.bookmarkMilliseconds ?? 60_000 };
-  const watches = new Watches(store, limits, now);
+  const watches = new Watches(store, limits, now, report);
   let port = 0;
   const handlers = createHandlers({
     api,

@@ -103,7 +103,7 @@ export function startExec(
   if (route.kind.kind !== "Pod" || route.subresource !== "exec") throw unknownPath();
   if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") {
     throw badRequest(
-      "unable to upgrade connection: commands run over WebSockets, which kubectl uses from 1.31 on (1.29 and 1.30 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)",
+      "unable to upgrade connection: commands run over WebSockets, which kubectl uses from 1.30 on (1.29 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)",
     );
   }
   const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());

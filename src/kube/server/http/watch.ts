@@ -50,12 +50,15 @@ export class Watches {
   readonly #store: Store;
   readonly #limits: WatchLimits;
   readonly #now: () => number;
+  readonly #report: (error: unknown) => void;
   readonly #watchers = new Map<string, Set<Watcher>>();
   readonly #dirty = new Set<string>();
   readonly #unsubscribe: () => void;
 
-  constructor(store: Store, limits: WatchLimits, now: () => number) {
+  /** `report` is told of errors of the server's own; they end the watch that they befall. */
+  constructor(store: Store, limits: WatchLimits, now: () => number, report: (error: unknown) => void) {
     this.#store = store;
+    this.#report = report;
     this.#limits = limits;
     this.#now = now;
     this.#unsubscribe = store.subscribe((resource) => this.#wake(resource));
@@ -90,13 +93,22 @@ export class Watches {
     for (const watchers of this.#watchers.values()) for (const watcher of [...watchers]) watcher.stop();
   }
 
+  #pump(watcher: Watcher): void {
+    try {
+      watcher.pump();
+    } catch (error) {
+      watcher.stop();
+      this.#report(error);
+    }
+  }
+
   /** Several writes in one turn of the event loop are told together. */
   #wake(resource: string): void {
     if (this.#dirty.size === 0) {
       setImmediate(() => {
         const resources = [...this.#dirty];
         this.#dirty.clear();
-        for (const name of resources) for (const watcher of this.#watchers.get(name) ?? []) watcher.pump();
+        for (const name of resources) for (const watcher of [...(this.#watchers.get(name) ?? [])]) this.#pump(watcher);
       });
     }
     this.#dirty.add(resource);
