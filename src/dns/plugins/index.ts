@@ -14,6 +14,7 @@ import { cancel } from "./cancel/cancel.ts";
 import { chaos } from "./chaos/chaos.ts";
 import { debug } from "./debug/debug.ts";
 import { dns64 } from "./dns64/dns64.ts";
+import { dnssec } from "./dnssec/dnssec.ts";
 import { erratic } from "./erratic/erratic.ts";
 import { errors } from "./errors/errors.ts";
 import { file } from "./file/file.ts";
@@ -77,6 +78,7 @@ export const plugins: readonly Plugin[] = [
   acl,
   cache,
   header,
+  dnssec,
   tls,
   minimal,
   template,

@@ -21,6 +21,10 @@ before(() => {
     "cert.pem": cert,
     "key.pem": key,
     "ca.pem": cert,
+    // The key of RFC 6605 6.1.
+    "Kexample.org.+013+45330.key":
+      "example.org. 3600 IN DNSKEY 257 3 13 GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==",
+    "Kexample.org.+013+45330.private": "PrivateKey: GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=",
   };
   for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
   process.chdir(directory);

@@ -17,6 +17,8 @@ export class Writer {
   readonly #buffer: Buffer;
   /** The offset of the next byte. */
   at = 0;
+  /** True to write all names without compression. */
+  uncompressed = false;
   #end = 0;
   /** The first name of the message, nearly always the name that is asked for and answered. */
   #first = "";
@@ -102,7 +104,9 @@ export class Writer {
    */
   domain(name: string): void {
     if (name.length >= MAX_NAME && wireLength(name) === undefined) throw new RangeError(`${name} is too long`);
-    if (name === this.#first) {
+    if (this.uncompressed) {
+      this.plainDomain(name);
+    } else if (name === this.#first) {
       this.u16(0xc000 | this.#firstAt);
     } else if (this.#first === "" && this.at <= MAX_POINTER && name !== ".") {
       this.#first = name;
