@@ -28,7 +28,7 @@ const wrong: readonly [name: string, args: readonly string[], status: number, me
     1,
     /^Error: --config \/proc\/nothing: cannot be read: ENOENT: .*\n$/,
   ],
-  ["no manifests", ["--manifests", "/proc/nothing"], 2, /^Error: --manifests \/proc\/nothing: is no directory$/m],
+  ["no manifests", ["--manifests", "/proc/nothing"], 2, /^Error: --manifests \/proc\/nothing: /m],
   ["no kubeconfig file", ["--kubeconfig", "/proc/nothing"], 1, /^Error: .*\/proc\/nothing/m],
   ["no cluster at all", [], 1, /KUBERNETES_SERVICE_HOST is not set/],
 ];

@@ -97,7 +97,7 @@ export class Machine {
 
   /** Starts the proxy and waits until it serves. */
   async start(...args: readonly string[]): Promise<Agent> {
-    const agent = new Agent(this.#spawn(this.node, program, ["proxy", ...args]));
+    const agent = new Agent(this.spawn(this.node, program, ["proxy", ...args]));
     await eventually("the proxy serves", () => agent.log.includes('reason="Starting"'));
     return agent;
   }
@@ -106,7 +106,7 @@ export class Machine {
   async startApi(): Promise<ClusterApi> {
     const directory = join(this.directory, "api");
     const args = ["--disable-warning=ExperimentalWarning", apiServer, directory];
-    const child = this.#spawn(this.node, process.execPath, args);
+    const child = this.spawn(this.node, process.execPath, args);
     const token = await new Promise<string>((resolve) =>
       child.stdout?.once("data", (data) => resolve(String(data).trim())),
     );
@@ -160,12 +160,13 @@ export class Machine {
     execFileSync("ip", ["-n", node, "route", "add", "10.244.0.0/24", "dev", "pods", "src", "192.168.7.1"]);
     execFileSync("ip", ["-n", node, "route", "add", "10.96.0.0/16", "dev", "pods"]);
     execFileSync("ip", ["-n", pods, "route", "add", "192.168.7.0/24", "dev", "eth0"]);
-    const server = this.#spawn(pods, process.execPath, ["-e", podServer]);
+    const server = this.spawn(pods, process.execPath, ["-e", podServer]);
     await new Promise((resolve) => server.stdout?.once("data", resolve));
   }
 
-  #spawn(namespace: string, command: string, args: readonly string[]): ChildProcess {
-    const child = spawn("ip", ["netns", "exec", namespace, command, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  /** Starts a program in one of the two namespaces; it ends with the machine. */
+  spawn(namespace: string, command: string, args: readonly string[]): ChildProcess {
+    const child = spawn("ip", ["netns", "exec", namespace, command, ...args], { stdio: "pipe" });
     this.#children.push(child);
     return child;
   }
