@@ -27,6 +27,11 @@ const debianPackages = {
   ipvsadm: "ipvsadm",
   "linux.uml": "user-mode-linux",
   busybox: "busybox-static",
+  dig: "bind9-dnsutils",
+  "dnssec-keygen": "bind9-utils",
+  kdig: "knot-dnsutils",
+  dnsperf: "dnsperf",
+  openssl: "openssl",
 };
 
 function fail(message) {
