@@ -9,6 +9,8 @@ import { type EndpointGroup, reconcileSlices } from "./slices.ts";
 
 const manager = "endpointslicemirroring-controller.k8s.io";
 const sliceResource = "endpointslices.discovery.k8s.io";
+/** The Service of the API itself: whoever runs the server writes both of its forms. */
+const apiService = "default/kubernetes";
 const skipLabel = "endpointslice.kubernetes.io/skip-mirror";
 
 /** The endpoints of an Endpoints object, by family and ports. */
@@ -62,7 +64,7 @@ export function mirrorController(api: Api): Controller {
         .filter((slice) => textAt(slice, "metadata", "labels", "endpointslice.kubernetes.io/managed-by") === manager);
       if (service === undefined || service.metadata.deletionTimestamp !== undefined) return undefined;
       const byHand = Object.keys(objectAt(service, "spec", "selector")).length === 0;
-      const skipped = textAt(endpoints, "metadata", "labels", skipLabel) === "true";
+      const skipped = key === apiService || textAt(endpoints, "metadata", "labels", skipLabel) === "true";
       const groups = endpoints === undefined || !byHand || skipped ? [] : mirroredGroups(endpoints);
       // Without families there are no empty slices to keep: where nothing is mirrored, nothing is there.
       const owner = { ...service, spec: { ...objectAt(service, "spec"), ipFamilies: [] } };
