@@ -2,7 +2,7 @@
 import { formatFlags, parseFlags } from "../config/flags.ts";
 import { closestName } from "../config/problems.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
-import { mode, node } from "./lab/change.ts";
+import { mode, netem, node } from "./lab/change.ts";
 import { breaking, quiz, repair } from "./lab/faults.ts";
 import { down, reset, supervise, up } from "./lab/lifecycle.ts";
 import { logs, status } from "./lab/look.ts";
@@ -20,6 +20,7 @@ const parts: readonly LabPart[] = [
   apply,
   mode,
   node,
+  netem,
   breaking,
   repair,
   quiz,
@@ -70,20 +71,35 @@ export const lab: Command = {
 };
 
 async function runPart(part: LabPart, args: readonly string[], context: CommandContext): Promise<number> {
-  const dashes = args.indexOf("--");
-  const own = dashes < 0 ? args : args.slice(0, dashes);
+  const { own, tail } = part.name === "kubectl" ? splitForKubectl(args) : split(args);
   const flags = { ...commonFlags, ...part.flags };
-  const foreign = part.name === "kubectl" && dashes < 0;
-  if (!foreign && (own.includes("--help") || own.includes("-h"))) {
+  if (own.includes("--help") || own.includes("-h")) {
     context.out(
       `portolan lab ${part.name}: ${part.summary}\n\nUsage: portolan lab ${part.name} ${part.usage}\n\nFlags:\n${formatFlags(flags)}`,
     );
     return exitStatus.ok;
   }
-  // kubectl's flags are not ours.
-  const { values, given, rest } = parseFlags(flags, foreign ? [] : own);
-  const tail = foreign ? own : dashes < 0 ? undefined : args.slice(dashes + 1);
+  const { values, given, rest } = parseFlags(flags, own);
   return part.run({ values, given, args: rest, tail, context } as never);
+}
+
+interface Split {
+  readonly own: readonly string[];
+  readonly tail: readonly string[] | undefined;
+}
+
+/** What stands before `--` is ours. */
+function split(args: readonly string[]): Split {
+  const dashes = args.indexOf("--");
+  return dashes < 0 ? { own: args, tail: undefined } : { own: args.slice(0, dashes), tail: args.slice(dashes + 1) };
+}
+
+/** kubectl has flags and a `--` of its own: only what comes first is ours. */
+function splitForKubectl(args: readonly string[]): Split {
+  const [first = "", second] = args;
+  const count = first === "--name" && second !== undefined ? 2 : /^--name=/.test(first) ? 1 : 0;
+  const tail = args.slice(count);
+  return { own: args.slice(0, count), tail: tail[0] === "--" ? tail.slice(1) : tail };
 }
 
 function partList(): string {

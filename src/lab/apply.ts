@@ -13,12 +13,25 @@ const manager = "portolan-lab";
  *   it does not know.
  */
 export async function applyManifest(client: KubeClient, text: string, signal: AbortSignal): Promise<void> {
-  for (const { value } of parseYaml(text)) {
-    if (!isFields(value)) throw new TypeError("a document of a manifest must be an object");
-    const path = await pathOf(client, value, signal);
+  await applyObjects(
+    client,
+    parseYaml(text).map(({ value }) => value),
+    signal,
+  );
+}
+
+/** Applies objects, as {@link applyManifest} does. */
+export async function applyObjects(
+  client: KubeClient,
+  objects: readonly unknown[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const object of objects) {
+    if (!isFields(object)) throw new TypeError("what is applied must be an object");
+    const path = await pathOf(client, object, signal);
     const query = { fieldManager: manager, force: true };
     await client.send(
-      { method: "PATCH", path, query, contentType: "application/apply-patch+yaml", body: value },
+      { method: "PATCH", path, query, contentType: "application/apply-patch+yaml", body: object },
       signal,
     );
   }

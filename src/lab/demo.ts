@@ -161,7 +161,7 @@ async function table({ pod, node, outside }: Stage, pods: readonly string[], sig
   return `\n${requests} requests each, and who answered them:\n\n${bold(line(head))}\n${rows.map(line).join("\n")}\n`;
 }
 
-function whatToTry(name: string, { outside, pod }: Stage): string {
+function whatToTry(name: string, { outside }: Stage): string {
   const program = existsSync("portolan") ? "./portolan" : "portolan";
   const lab = `${program} lab`;
   const flag = name === "lab" ? "" : ` --name ${name}`;
@@ -171,7 +171,10 @@ function whatToTry(name: string, { outside, pod }: Stage): string {
       `${lab} exec${flag} outside -- curl -s http://${outside.address}:${outside.port}/`,
       "a client outside; the pod sees the node's address",
     ],
-    [`${lab} exec${flag} hello -- curl -s http://${pod.address}/`, "a pod asks the Service that it is itself behind"],
+    [
+      `${lab} exec${flag} hello -- curl -s http://hello/`,
+      "a pod asks the Service that it is itself behind, by its name",
+    ],
     [`${lab} kubectl${flag} -- scale deployment hello --replicas=6`, "this screen shows the new pods, at once"],
     [`${lab} exec${flag} node1 -- nft list map ip portolan endpoints`, "the endpoints, as the kernel has them"],
     [`${lab} mode${flag} iptables`, "other rules in the kernel, and no connection breaks"],

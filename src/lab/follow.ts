@@ -1,29 +1,26 @@
 /** Reads a file that may be growing. */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { systemClock } from "../telemetry/clock.ts";
 
 /** Milliseconds between two looks. */
 const look = 200;
-const piece = 65_536;
+/** Bytes read at once: a whole log, which is bounded, comes in one piece. */
+const piece = 5 << 20;
 
-/** Hands over the content of a file, and with `follow` what is added to it until the signal is aborted. */
-export async function followFile(
-  path: string,
-  out: (text: string) => void,
-  follow: boolean,
-  signal: AbortSignal,
-): Promise<void> {
+/** The content of a file, and with `follow` what is added to it until the signal is aborted. */
+export async function* readGrowing(path: string, follow: boolean, signal: AbortSignal): AsyncIterable<string> {
   const buffer = Buffer.alloc(piece);
   let fd = openSync(path, "r");
   let at = 0;
   try {
     for (;;) {
       const count = readSync(fd, buffer, 0, piece, at);
+      if (count > 0 || at === 0) yield buffer.toString("utf8", 0, count);
       at += count;
-      if (count > 0) out(buffer.toString("utf8", 0, count));
       if (count === piece) continue;
       if (!follow || !(await systemClock.sleep(look, signal))) return;
-      // A log that grew too long begins anew, as another file.
+      // A log that grew too long begins anew, as another file; one that is gone has come to its end.
+      if (!existsSync(path)) return;
       const next = openSync(path, "r");
       if (fstatSync(next).ino === fstatSync(fd).ino) closeSync(next);
       else {

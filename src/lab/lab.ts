@@ -1,5 +1,6 @@
 /** A lab that runs: the API server with its controllers, the wire, the nodes. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { isSystemError } from "../kernel/errno.ts";
 import { KubeClient, resourcePath } from "../kube/client.ts";
 import { startControllers } from "../kube/controllers/start.ts";
@@ -7,6 +8,8 @@ import { findCluster } from "../kube/kubeconfig.ts";
 import { type ApiServer, startApiServer } from "../kube/server/server.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { applyObjects } from "./apply.ts";
+import { dnsCorefile, dnsDeployment, dnsObjects } from "./dns.ts";
 import { LabNode, type NodeParts } from "./labnode.ts";
 import { Gate } from "./network/gate.ts";
 import { makeMachine, replaceRoutes, sweep } from "./network/machines.ts";
@@ -14,6 +17,7 @@ import { apiServiceAddress, clusterPrefix, servicePrefix, wireAddress, wireHost 
 import { nodeRoutes, outsideMachine, outsideRoutes, wireMachine } from "./plan/machine.ts";
 import { namespaceNames } from "./plan/names.ts";
 import { type LabSpec, withNode, withoutNode } from "./plan/spec.ts";
+import { podAccess } from "./podaccess.ts";
 import type { LabFolder } from "./state.ts";
 
 /** What a {@link Lab} needs. */
@@ -44,9 +48,10 @@ export interface NodeStatus {
 const gatePort = 6443;
 /** Milliseconds until a proxy must serve. */
 const proxyPatience = 30_000;
+/** Milliseconds that a lab waits for its DNS. */
+const dnsPatience = 10_000;
 /** Milliseconds between two looks at a proxy. */
 const look = 50;
-const apply = "application/apply-patch+yaml";
 
 /** A lab that runs in this process. */
 export class Lab {
@@ -83,8 +88,9 @@ export class Lab {
     for (const node of this.#spec.nodes) this.#nodes.set(node.name, this.#makeNode(node.name));
     const { signal } = this.#stop;
     await Promise.all([...this.#nodes.values()].map((node) => node.start(this.#spec.mode, signal)));
-    progress("service proxies");
-    await Promise.all([...this.#nodes.values()].map((node) => this.#untilServing(node)));
+    await this.#startDns();
+    progress("service proxies, DNS");
+    await Promise.all([...[...this.#nodes.values()].map((node) => this.#untilServing(node)), this.#untilDnsReady()]);
     folder.write({ spec: this.#spec, apiPort: this.#server?.port ?? 0 });
   }
 
@@ -216,6 +222,7 @@ export class Lab {
       name: `portolan-${name}`,
       names: [wireAddress("IPv4", wireHost.api), apiServiceAddress],
       serviceCIDRs: families.map((family) => servicePrefix[family]),
+      pods: podAccess(folder, name),
       report,
     };
     const port = folder.read()?.apiPort ?? 0;
@@ -240,7 +247,8 @@ export class Lab {
     const endpoints = {
       apiVersion: "v1",
       kind: "Endpoints",
-      metadata,
+      // Its slice is written here too.
+      metadata: { ...metadata, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
       subsets: [{ addresses: [{ ip: address }], ports }],
     };
     const slice = {
@@ -251,14 +259,30 @@ export class Lab {
       ports,
       endpoints: [{ addresses: [address], conditions: { ready: true } }],
     };
-    for (const [resource, body] of [
-      [{ group: "", version: "v1", plural: "endpoints" }, endpoints],
-      [{ group: "discovery.k8s.io", version: "v1", plural: "endpointslices" }, slice],
-    ] as const) {
-      const path = resourcePath(resource, metadata);
-      const query = { fieldManager: "portolan-lab", force: true };
-      await this.#needClient().send({ method: "PATCH", path, query, contentType: apply, body }, this.#stop.signal);
+    await applyObjects(this.#needClient(), [endpoints, slice], this.#stop.signal);
+  }
+
+  /** Starts the cluster's DNS. */
+  async #startDns(): Promise<void> {
+    const { folder } = this.#parts;
+    const [corefile, kubeconfig] = [join(folder.path, "Corefile"), join(folder.path, "dns.kubeconfig")];
+    writeFileSync(kubeconfig, this.#nodeParts().kubeconfig, { mode: 0o600 });
+    writeFileSync(corefile, dnsCorefile(kubeconfig));
+    await applyObjects(this.#needClient(), dnsObjects(corefile), this.#stop.signal);
+  }
+
+  /** Waits until the DNS answers. A lab without it is a lab all the same. */
+  async #untilDnsReady(): Promise<void> {
+    const { clock, log } = this.#parts;
+    const { signal } = this.#stop;
+    const path = resourcePath({ group: "apps", version: "v1", plural: "deployments" }, dnsDeployment);
+    for (const end = clock.monotonic() + dnsPatience; clock.monotonic() < end; await clock.sleep(look, signal)) {
+      const deployment = (await this.#needClient().send({ path }, signal)) as {
+        readonly status?: { readonly readyReplicas?: number };
+      };
+      if ((deployment.status?.readyReplicas ?? 0) > 0) return;
     }
+    log.warn("The cluster's DNS does not answer yet", { deployment: dnsDeployment });
   }
 
   async #untilServing(node: LabNode, mode?: string): Promise<void> {

@@ -49,7 +49,7 @@ export function findPlace(folder: LabFolder, lab: string, called: string, podNam
 
 /** Runs a program in a place, on this terminal. @returns its exit status. */
 export function runAt(place: Place, argv: readonly string[]): Promise<number> {
-  return ended(spawnInside(place.namespace, argv, { stdio: "inherit", env: environment() }, place.disguise));
+  return ended(spawnInside(place.namespace, argv, { stdio: "inherit", env: programEnvironment() }, place.disguise));
 }
 
 /** Runs the machine's kubectl on a lab, on this terminal. @returns its exit status. */
@@ -58,8 +58,8 @@ export function runKubectl(folder: LabFolder, args: readonly string[]): Promise<
   return ended(spawn("kubectl", args, { stdio: "inherit", env }));
 }
 
-/** Programs find the lab by address: a proxy of this machine's environment would lead elsewhere. */
-function environment(): NodeJS.ProcessEnv {
+/** What programs have in their environment: they find the lab by address, and a proxy of this machine's environment would lead elsewhere. */
+export function programEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(https?|all|no)_proxy$/i.test(name)));
 }
 

@@ -60,6 +60,9 @@ test("a pod's command is a program of this machine, in a place of its own", asyn
   assert.ok(log.includes(`hello ${address}`), log);
   assert.equal((await lab.try("exec", "program", "--", "sh", "-c", "hostname; exit 7")).out, "program\n");
   assert.equal((await lab.try("exec", "program", "--", "sh", "-c", "exit 7")).code, 7);
+  assert.equal(await lab.kubectl("logs", "program"), log);
+  assert.equal(await lab.kubectl("exec", "program", "--", "hostname"), "program\n");
+  assert.equal((await lab.run(["kubectl", "exec", "-i", "program", "--", "cat"], "said\n")).out, "said\n");
   await lab.kubectl("delete", "pod", "program", "--grace-period=1");
   assert.ok(!lab.namespaces().includes(lab.namespace("default/program")));
 });
@@ -203,13 +206,54 @@ test("down leaves no namespace and no process, up brings everything back, and a 
   assert.deepEqual(lab.namespaces(), []);
 });
 
+test("the wire can be made lossy, for one node or all, and whole again", async () => {
+  await lab.lab("up");
+  const port = await eventually(
+    "a node port",
+    async () => {
+      await lab.kubectl("patch", "service", "spread", "-p", '{"spec":{"type":"NodePort"}}');
+      return lab.field("service spread", ".spec.ports[0].nodePort");
+    },
+    (found) => found !== "",
+  );
+  const url = (node: string) => `http://${node}:${port}/clientip`;
+  await lab.lab("netem", "--loss", "100", "--node", "node2");
+  assert.equal(await lab.get("outside", url("172.20.0.12")), "curl: 28");
+  await lab.lab("netem");
+  await eventually(
+    "it answers",
+    () => lab.answers("outside", url("172.20.0.12")),
+    (found) => found.every((answer) => !answer.startsWith("curl")),
+  );
+  assert.match((await lab.try("netem", "--loss", "101")).err, /--loss must be 0 to 100/);
+  assert.match(
+    (await lab.try("netem", "--loss", "1", "--node", "node7")).err,
+    /there is no node7 on the wire: there are/,
+  );
+});
+
+test("names are resolved in pods, as the cluster's DNS knows them", async () => {
+  await lab.kubectl("run", "asker", "--image=x");
+  await lab.kubectl("wait", "--for=condition=Ready", "pod/asker", "--timeout=10s");
+  const address = await lab.field("service spread", ".spec.clusterIP");
+  const lookup = async (name: string) =>
+    (await lab.try("exec", "asker", "--", "getent", "hosts", name)).out.split(" ")[0];
+  await eventually(
+    "a Service",
+    () => lookup("spread"),
+    (found) => found === address,
+  );
+  assert.equal(await lookup("kubernetes.default"), "10.96.0.1");
+  assert.equal(await lookup("nobody.example"), "");
+});
+
 test("two labs run side by side, dual-stack if one wants it, and reset forgets", async () => {
   const other = new TestLab();
   try {
     await Promise.all([lab.lab("up"), other.lab("up", "--dual-stack", "--nodes", "1")]);
     await other.kubectl("run", "six", "--image=x", "--port=8080");
     await other.kubectl("wait", "--for=condition=Ready", "pod/six", "--timeout=10s");
-    assert.match(await other.field("pod six", ".status.podIPs[*].ip"), /^10\.244\.1\.2 fd00:10:244:1::2$/);
+    assert.match(await other.field("pod six", ".status.podIPs[*].ip"), /^10\.244\.1\.(\d+) fd00:10:244:1::\1$/);
     await other.kubectl(
       "expose",
       "pod",

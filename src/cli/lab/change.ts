@@ -1,5 +1,6 @@
 /** `portolan lab mode` and `node`: changes of a lab that runs. */
-import { stringFlag } from "../../config/flags.ts";
+import { durationFlag, floatFlag, stringFlag } from "../../config/flags.ts";
+import { impair } from "../../lab/network/impair.ts";
 import { ask } from "../../lab/operations.ts";
 import { exitStatus } from "../command.ts";
 import { labNameOf, labPart, wrongUsage } from "./part.ts";
@@ -18,6 +19,28 @@ export const mode = labPart({
     const name = labNameOf(values);
     await ask(name, { op: "mode", mode: wanted }, context.signal);
     context.err(`All proxies of lab ${name} work in mode ${wanted}\n`);
+    return exitStatus.ok;
+  },
+});
+
+/** `lab netem`. */
+export const netem = labPart({
+  name: "netem",
+  usage: "[--delay TIME] [--loss PERCENT] [--node NODE]",
+  summary: "Make the wire between the machines slow or lossy; without flags, whole again",
+  flags: {
+    delay: durationFlag(0, { help: "What each packet takes longer. Needs a kernel with sch_netem." }),
+    loss: floatFlag(0, { help: "Of a hundred packets, how many are lost." }),
+    node: stringFlag("", { help: "Only to and from this node, or outside." }),
+  },
+  async run({ values: { name, delay, loss, node: which }, args, context }) {
+    if (args.length > 0) throw wrongUsage(`unexpected argument ${JSON.stringify(args[0])}`);
+    if (!(loss >= 0 && loss <= 100)) throw wrongUsage("--loss must be 0 to 100");
+    if (!(delay >= 0 && delay <= 60_000)) throw wrongUsage("--delay must be 0s to 1m");
+    const lab = labNameOf({ name });
+    impair(lab, { delay, loss, ...(which !== "" && { node: which }) });
+    const what = [delay > 0 ? `slow by ${delay} ms` : "", loss > 0 ? `lossy by ${loss} %` : ""].filter(Boolean);
+    context.err(`The wire of lab ${lab} is ${what.join(" and ") || "as it should be"}\n`);
     return exitStatus.ok;
   },
 });

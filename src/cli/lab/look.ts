@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { stringFlag, switchFlag } from "../../config/flags.ts";
-import { followFile } from "../../lab/follow.ts";
+import { readGrowing } from "../../lab/follow.ts";
 import { runningLab, statusOf } from "../../lab/operations.ts";
 import { findPlace } from "../../lab/places.ts";
 import { podsOf } from "../../lab/pods.ts";
@@ -71,7 +71,7 @@ export const logs = labPart({
     const name = labNameOf(values);
     const file = called === undefined ? new LabFolder(name).log : logOf(name, called, values);
     if (!existsSync(file)) throw new Error(`there is no log ${file}`);
-    await followFile(file, context.out, values.follow, context.signal);
+    for await (const text of readGrowing(file, values.follow, context.signal)) context.out(text);
     return exitStatus.ok;
   },
 });

@@ -21,11 +21,11 @@ export const exec = labPart({
 /** `lab kubectl`. */
 export const kubectl = labPart({
   name: "kubectl",
-  usage: "-- ARGUMENT...",
+  usage: "[--] ARGUMENT...",
   summary: "Run this machine's kubectl on the lab",
   flags: {},
-  run({ values, args, tail = [] }) {
-    return runKubectl(runningLab(labNameOf(values)), [...args, ...tail]);
+  run({ values, tail = [] }) {
+    return runKubectl(runningLab(labNameOf(values)), tail);
   },
 });
 
