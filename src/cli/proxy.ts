@@ -10,6 +10,7 @@ import type { Logging } from "../proxy/config/types.ts";
 import { watchFile } from "../proxy/config/watch.ts";
 import { setUpHost } from "../proxy/hostsetup.ts";
 import { kubeProxyLeftovers, leftoversBeside, removeLeftovers } from "../proxy/leftovers.ts";
+import { explainModes, formatExplanation } from "../proxy/modes/explain.ts";
 import { chooseMode, modeFactories, modeNames } from "../proxy/modes/index.ts";
 import { Reloads } from "../proxy/reload.ts";
 import { systemClock } from "../telemetry/clock.ts";
@@ -31,6 +32,7 @@ export const proxy: Command = {
     { line: "portolan proxy --manifests examples/hello --once", what: "program the kernel once, and end" },
     { line: "portolan proxy --config /var/lib/kube-proxy/config.conf", what: "stand in for kube-proxy" },
     { line: "portolan proxy --kubeconfig ~/.kube/config --proxy-mode iptables -v 2", what: "with a certain mode" },
+    { line: "portolan proxy --explain-mode", what: "which modes this machine can run, and which would be used" },
     { line: "portolan proxy --cleanup", what: "remove all rules, and those of kube-proxy" },
   ],
   flags: proxyFlags,
@@ -50,6 +52,8 @@ export const proxy: Command = {
     switch (options.task) {
       case "cleanup":
         return outcome(await removeLeftovers(leftoversBeside(undefined, modeFactories, kubeProxyLeftovers), log));
+      case "explain":
+        return explain(options, parsed.values.output === "json", context);
       case "init":
         return outcome(setUpHost(options.config, log));
       default:
@@ -57,6 +61,12 @@ export const proxy: Command = {
     }
   },
 };
+
+async function explain({ config }: AgentOptions, json: boolean, context: CommandContext): Promise<number> {
+  const explanation = await explainModes(config.mode, modeFactories);
+  say(context, json ? `${JSON.stringify(explanation)}\n` : formatExplanation(explanation));
+  return explanation.chosen === undefined ? exitStatus.failure : exitStatus.ok;
+}
 
 function say({ out }: CommandContext, text: string): number {
   out(text);

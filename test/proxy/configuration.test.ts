@@ -106,6 +106,22 @@ test("--init-only sets what is permitted, and says what is not", async (t) => {
   assert.equal(machine.exec("cat", established), "72000\n");
 });
 
+test("--explain-mode says which mode would be used, and what is missing without privileges", async (t) => {
+  const machine = await Machine.make(t);
+  const privileged = await machine.portolan("proxy", "--explain-mode", "-o", "json");
+  assert.equal(privileged.code, 0);
+  const { chosen, modes } = JSON.parse(privileged.out) as { chosen: string; modes: readonly { name: string }[] };
+  assert.equal(chosen, "nftables");
+  assert.deepEqual(
+    modes.map(({ name }) => name),
+    modeNames,
+  );
+  const { code, out } = await machine.unprivileged("proxy", "--explain-mode", "--proxy-mode", "userspace");
+  assert.equal(code, 1);
+  assert.match(out, /^nftables +no +missing: no permission to read nf_tables: run as root/m);
+  assert.match(out, /No mode can be used: userspace cannot/);
+});
+
 test("without privileges everything that is missing is said, and nothing is changed", async (t) => {
   const machine = await Machine.make(t);
   machine.write("hello.yaml", hello("10.244.0.11"));

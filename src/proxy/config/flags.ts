@@ -153,6 +153,10 @@ export const programFlags = {
   cleanup: switchFlag(false, {
     help: "Remove from the kernel what any mode of this program or kube-proxy left, and end.",
   }),
+  "explain-mode": switchFlag(false, {
+    help: "Print which modes this machine can run, what is missing for the others and which one would be used, and end.",
+  }),
+  output: stringFlag("text", { shorthand: "o", help: "Format of --explain-mode: text or json." }, "format"),
   "init-only": switchFlag(false, {
     help: "Do only what needs full privileges (sysctls), and end; then run with CAP_NET_ADMIN alone.",
   }),

@@ -10,10 +10,10 @@ import type { KubeProxyConfiguration, Logging } from "./types.ts";
 import { validate } from "./validate.ts";
 
 /**
- * What to do: serve until stopped; programme the kernel once; only what needs full privileges; or remove what is in the
- * kernel.
+ * What to do: serve until stopped; programme the kernel once; only what needs full privileges; remove what is in the
+ * kernel; or say which modes there are.
  */
-export type Task = "serve" | "once" | "init" | "cleanup";
+export type Task = "serve" | "once" | "init" | "cleanup" | "explain";
 
 /** What the service proxy is asked to do. */
 export interface AgentOptions {
@@ -51,6 +51,9 @@ export function resolveOptions(
     throw new InvalidInputError(commandLine, [`takes no arguments but flags, got ${rest.map(quote).join(" ")}`]);
   }
   const problems: string[] = [];
+  if (values.output !== "text" && values.output !== "json") {
+    problems.push(`--output must be text or json, not ${quote(values.output)}`);
+  }
   const warnings = [...parsed.warnings];
   const path = values.config;
   const fromFlags = configurationOfFlags(values, given);
@@ -74,7 +77,15 @@ export function resolveOptions(
     configFile: path,
     master: values.master,
     manifests: values.manifests,
-    task: values.cleanup ? "cleanup" : values["init-only"] ? "init" : values.once ? "once" : "serve",
+    task: values["explain-mode"]
+      ? "explain"
+      : values.cleanup
+        ? "cleanup"
+        : values["init-only"]
+          ? "init"
+          : values.once
+            ? "once"
+            : "serve",
     keepLeftovers: values["keep-leftovers"],
     warnings,
   };
