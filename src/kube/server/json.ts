@@ -83,11 +83,6 @@ export function numberAt(value: Json | undefined, path: readonly string[], other
   return typeof found === "number" ? found : otherwise;
 }
 
-/** A copy that shares nothing with the original. */
-export function copyOf<T extends Json>(value: T): T {
-  return structuredClone(value);
-}
-
 /** The object without some of its members. */
 export function without(object: JsonObject, ...names: readonly string[]): JsonObject {
   const copy: MutableObject = { ...object };

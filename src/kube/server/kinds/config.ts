@@ -113,7 +113,7 @@ export const serviceAccount = defineKind({
   shortNames: ["sa"],
   schema: objectSchema(`${core}.ServiceAccount`, "Who a pod is to the API.", {
     secrets: listBy(["name"], objectReference, "Secrets that its pods may use."),
-    imagePullSecrets: { ...listBy(["name"], localReference, "Secrets for fetching images.") },
+    imagePullSecrets: listBy(["name"], localReference, "Secrets for fetching images."),
     automountServiceAccountToken: bool("Whether its pods get a token."),
   }),
   columns: [

@@ -1,6 +1,6 @@
 /** Events, in their two forms: of the core API as they are stored, and of `events.k8s.io`. */
 import { invalid, type Problem } from "../errors.ts";
-import { type JsonObject, type MutableObject, numberAt, objectAt, textAt, without } from "../json.ts";
+import { type JsonObject, type MutableObject, numberAt, textAt, without } from "../json.ts";
 import { int, microTime, of, str, struct, time } from "../schema/schema.ts";
 import { age, column } from "./columns.ts";
 import { type Column, defineKind, objectSchema } from "./kind.ts";
@@ -167,17 +167,3 @@ export const newEvent = defineKind({
       ),
   },
 });
-
-/** The object that an event is about, for those who write events. */
-export function referenceTo(object: JsonObject): JsonObject {
-  const metadata = objectAt(object, "metadata");
-  const { namespace } = metadata;
-  return {
-    apiVersion: object.apiVersion,
-    kind: object.kind,
-    name: metadata.name,
-    ...(namespace === undefined ? {} : { namespace }),
-    uid: metadata.uid,
-    resourceVersion: metadata.resourceVersion,
-  };
-}

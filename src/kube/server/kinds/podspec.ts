@@ -183,9 +183,11 @@ export const podSpec = struct(
     runtimeClassName: str("Runtime that it runs in."),
     enableServiceLinks: bool("Whether it gets variables for each Service.", true),
     overhead: quantities("What the runtime itself uses."),
-    topologySpreadConstraints: {
-      ...listBy(["topologyKey", "whenUnsatisfiable"], spread, "How such pods spread over places."),
-    },
+    topologySpreadConstraints: listBy(
+      ["topologyKey", "whenUnsatisfiable"],
+      spread,
+      "How such pods spread over places.",
+    ),
     os: of(
       struct(`${core}.PodOS`, "An operating system.", { name: str("linux or windows.") }, { required: ["name"] }),
       "Operating system it needs.",

@@ -145,11 +145,6 @@ export function listBy(keys: readonly string[], items: Struct, doc: string, merg
   return { schema: { type: "list", items, kind: "map", keys, mergeKey }, doc };
 }
 
-/** A list that server-side apply replaces as a whole while strategic merge patches merge it by a key. */
-export function patchedBy(mergeKey: string, items: Struct, doc: string): Field {
-  return { schema: { type: "list", items, kind: "atomic", keys: [], mergeKey }, doc };
-}
-
 /** An object from names to texts, such as labels. */
 export function labels(doc: string): Field {
   return { schema: { type: "map", values: text, atomic: false }, doc };
