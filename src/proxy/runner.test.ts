@@ -136,8 +136,8 @@ async function setUp(t: TestContext, detectNodeCIDR = false, minSyncPeriod = 0) 
     events: { record: (event) => events.push(event) },
     conntrack: {
       async removeStale(_family, services) {
-        stale.push(services);
-        return services.length;
+        stale.push(services());
+        return services().length;
       },
     },
     onHealthChecks: async (changed) => {

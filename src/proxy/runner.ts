@@ -17,8 +17,11 @@ import type { ProxyMetrics } from "./status/metrics.ts";
 
 /** Removes connections of UDP clients to endpoints that are gone. */
 export interface ConntrackCleaner {
-  /** @returns how many were removed. */
-  removeStale(family: Family, services: readonly UdpService[], signal: AbortSignal): Promise<number>;
+  /**
+   * @param services as they are at the time of the call: the search may take a while.
+   * @returns how many were removed.
+   */
+  removeStale(family: Family, services: () => readonly UdpService[], signal: AbortSignal): Promise<number>;
 }
 
 /** What a runner needs. */
@@ -286,23 +289,27 @@ export class Runner {
    */
   async #removeStaleConnections(signal: AbortSignal): Promise<void> {
     while (this.#udp.size > 0 && !signal.aborted) {
-      const { translatesTo = new Set<Address>() } = this.#options.mode;
-      const services = this.#state
-        .udpServices(this.#udp)
-        .map((service) =>
-          translatesTo.size > 0 && service.serving.size > 0
-            ? { ...service, serving: service.serving.union(translatesTo) }
-            : service,
-        );
+      const touched = this.#udp;
       this.#udp = new Set();
       for (const family of families) {
-        const own = services.filter((service) => service.family === family);
-        if (own.length > 0) await this.#removeStaleOf(family, own, signal);
+        const services = () => this.#udpServices(touched).filter((service) => service.family === family);
+        if (services().length > 0) await this.#removeStaleOf(family, services, signal);
       }
     }
   }
 
-  async #removeStaleOf(family: Family, services: readonly UdpService[], signal: AbortSignal): Promise<void> {
+  #udpServices(keys: ReadonlySet<DecisionKey>): readonly UdpService[] {
+    const { translatesTo = new Set<Address>() } = this.#options.mode;
+    return this.#state
+      .udpServices(keys)
+      .map((service) =>
+        translatesTo.size > 0 && service.serving.size > 0
+          ? { ...service, serving: service.serving.union(translatesTo) }
+          : service,
+      );
+  }
+
+  async #removeStaleOf(family: Family, services: () => readonly UdpService[], signal: AbortSignal): Promise<void> {
     const { conntrack, clock, metrics, log } = this.#options;
     const started = clock.monotonic();
     try {

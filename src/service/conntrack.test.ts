@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { parseAddress } from "../net/address.ts";
-import { staleUdpEntries, type UdpEntry } from "./conntrack.ts";
+import { staleUdp, type UdpEntry } from "./conntrack.ts";
 import { ServiceState } from "./state.ts";
 import { endpoint, here, port, service, slice } from "./testing.ts";
 
@@ -52,17 +52,17 @@ const cases: readonly { readonly name: string; readonly entry: UdpEntry; readonl
   { name: "elsewhere", entry: entry("192.0.2.77", 53, "192.0.2.77"), stale: false },
 ];
 
-describe("staleUdpEntries", () => {
+describe("staleUdp", () => {
   const state = stateOf(endpoints);
   for (const { name, entry: candidate, stale } of cases) {
     test(`an entry ${name} is ${stale ? "stale" : "left alone"}`, () => {
-      assert.deepEqual(staleUdpEntries("IPv4", state.udpServices(), [candidate]), stale ? [candidate] : []);
+      assert.deepEqual([candidate].filter(staleUdp("IPv4", state.udpServices())), stale ? [candidate] : []);
     });
   }
 
   test("a Service without serving endpoints is passed over", () => {
     const without = stateOf(["10.244.1.3 gone"]);
-    assert.deepEqual(staleUdpEntries("IPv4", without.udpServices(), [entry("10.96.0.1", 53, "10.244.9.9")]), []);
+    assert.deepEqual([entry("10.96.0.1", 53, "10.244.9.9")].filter(staleUdp("IPv4", without.udpServices())), []);
   });
 
   test("TCP ports are no business of it", () => {
@@ -71,7 +71,7 @@ describe("staleUdpEntries", () => {
   });
 
   test("families are apart", () => {
-    assert.deepEqual(staleUdpEntries("IPv6", state.udpServices(), [entry("fd00::1", 30053, "fd00::2")]), []);
+    assert.deepEqual([entry("fd00::1", 30053, "fd00::2")].filter(staleUdp("IPv6", state.udpServices())), []);
   });
 
   test("searching the touched service ports finds what a full search finds", () => {
@@ -98,8 +98,8 @@ describe("staleUdpEntries", () => {
           const part = slice([], { service: name, name, ports: target, endpoints: listed });
           state.apply({ type: "upsert", object: part });
           const { udp } = state.takeChanges();
-          const full = staleUdpEntries("IPv4", state.udpServices(), table);
-          assert.deepEqual(staleUdpEntries("IPv4", state.udpServices(udp), table), full);
+          const full = table.filter(staleUdp("IPv4", state.udpServices()));
+          assert.deepEqual(table.filter(staleUdp("IPv4", state.udpServices(udp))), full);
           table = table.filter((candidate) => !full.includes(candidate));
         }
       }),

@@ -24,21 +24,17 @@ export interface UdpService {
 }
 
 /**
- * The entries that are to be deleted: those to a front end of one of these services whose replies come from none of its
- * serving endpoints. A node port is looked for at every address. Services without a serving endpoint are passed over:
- * their entries have nowhere better to go. Traffic policies, topology and termination do not matter, so a change of a
- * Service cuts no flow that still works.
+ * Tells the entries that are to be deleted: those to a front end of one of these services whose replies come from none
+ * of its serving endpoints. A node port is looked for at every address. Services without a serving endpoint are passed
+ * over: their entries have nowhere better to go. Traffic policies, topology and termination do not matter, so a change
+ * of a Service cuts no flow that still works.
  *
  * An entry's fate depends on its own service port only. So after a full search it is enough to search for those service
  * ports that were touched since, to the same effect.
  *
- * @param entries UDP entries of the family, of any address.
+ * @returns true for an entry, of any address of the family, that is to be deleted.
  */
-export function staleUdpEntries<E extends UdpEntry>(
-  family: Family,
-  services: Iterable<UdpService>,
-  entries: Iterable<E>,
-): readonly E[] {
+export function staleUdp(family: Family, services: Iterable<UdpService>): (entry: UdpEntry) => boolean {
   const byAddress = new Map<string, ReadonlySet<Address>>();
   const byNodePort = new Map<number, ReadonlySet<Address>>();
   for (const service of services) {
@@ -48,10 +44,7 @@ export function staleUdpEntries<E extends UdpEntry>(
       else byAddress.set(`${frontEnd.address}/${frontEnd.port}`, service.serving);
     }
   }
-  const isStale = ({ originalDestination, originalDestinationPort, replySource }: E) =>
+  return ({ originalDestination, originalDestinationPort, replySource }) =>
     byAddress.get(`${originalDestination}/${originalDestinationPort}`)?.has(replySource) === false ||
     byNodePort.get(originalDestinationPort)?.has(replySource) === false;
-  const stale: E[] = [];
-  for (const entry of entries) if (isStale(entry)) stale.push(entry);
-  return stale;
 }

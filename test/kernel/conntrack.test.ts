@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import {
+  conntrackParts,
   deleteConntrack,
   flushConntrack,
   listConntrack,
@@ -106,4 +108,22 @@ test("statistics count entries, and a flush forgets them all", () => {
   assert.equal(events.insertFailed, 0);
   flushConntrack(socket);
   assert.equal(readConntrackStatistics(socket).entries, 0);
+});
+
+test("a large table comes in parts, and others can run in between", async () => {
+  const insert = "conntrack -I -p udp -s 10.0.0.1 -d 10.96.0.10 --sport 4000 -t 300 --dport";
+  const script = `for port in $(seq 400); do ${insert} $port; done`;
+  inNamespace(namespace, () => execFileSync("sh", ["-c", script], { stdio: "ignore" }));
+  using own = openConntrack(namespace);
+  const filter = { family: "IPv4", protocol: 17 } as const;
+  const parts: number[] = [];
+  const ports = new Set<number>();
+  for (const part of conntrackParts(own, filter)) {
+    parts.push(part.length);
+    for (const { original } of part) ports.add(original.destinationPort ?? 0);
+    await nextTurn();
+  }
+  assert.ok(parts.length > 3 && Math.max(...parts) < 300, parts.join());
+  for (let port = 1; port <= 400; port++) assert.ok(ports.has(port), `port ${port}`);
+  flushConntrack(socket);
 });

@@ -42,6 +42,22 @@ export function openConntrack(namespace?: string): NetlinkSocket {
 
 /** The tracked connections, in no particular order. What changes meanwhile may be missing or there twice. */
 export function listConntrack(socket: NetlinkSocket, filter: ConntrackFilter = {}): readonly ConntrackEntry[] {
+  return socket.dump("list connections", messageType.get, ...dumpOf(filter));
+}
+
+/**
+ * As {@link listConntrack}, a hundred or so at a time, so that the caller can let others run in between: a full table
+ * takes a second. Use the socket for nothing else until the end, and close it if that is not reached.
+ */
+export function conntrackParts(
+  socket: NetlinkSocket,
+  filter: ConntrackFilter = {},
+): Generator<readonly ConntrackEntry[], void> {
+  return socket.dumpParts("list connections", messageType.get, ...dumpOf(filter));
+}
+
+/** What asks for the entries that are wanted, and what reads them. */
+function dumpOf(filter: ConntrackFilter) {
   const { family, protocol, mark, zone } = filter;
   const write = (writer: NetlinkWriter) => {
     writeHeader(writer, family);
@@ -56,7 +72,7 @@ export function listConntrack(socket: NetlinkSocket, filter: ConntrackFilter = {
     const entry = decodeEntry(message, protocol);
     return entry !== undefined && (zone === undefined || entry.zone === zone) ? entry : undefined;
   };
-  return socket.dump("list connections", messageType.get, write, read);
+  return [write, read] as const;
 }
 
 /**

@@ -21,6 +21,7 @@ const netlinkOption = { addMembership: 1, capAck: 10, extAck: 11, strictCheck: 1
 const replyTimeoutSeconds = 10;
 
 const eintr = 4;
+const interruption: Refusal = { errno: eintr, explanation: "the state kept changing while it was read" };
 const etimedout = 110;
 
 /** How often an interrupted dump is started again before that is an error. */
@@ -118,25 +119,36 @@ export class NetlinkSocket implements Disposable {
     write: (writer: NetlinkWriter) => void,
     read: (message: MessageReader) => T | undefined,
   ): T[] {
-    for (let attempt = 0; attempt < dumpAttempts; attempt++) {
-      const values = this.#tryDump(name, type, write, read);
-      if (values !== undefined) return values;
+    for (let attempt = 1; ; attempt++) {
+      const values: T[] = [];
+      try {
+        for (const part of this.dumpParts(name, type, write, read)) for (const value of part) values.push(value);
+        return values;
+      } catch (error) {
+        const interrupted = error instanceof NetlinkError && error.errno === eintr;
+        if (!interrupted || attempt === dumpAttempts) throw error;
+      }
     }
-    throw new NetlinkError(name, { errno: eintr, explanation: "the state kept changing while it was read" });
   }
 
-  /** @returns undefined if the dump was interrupted. */
-  #tryDump<T>(
+  /**
+   * As {@link dump}, but hands over what each datagram brings, so that the caller of a large dump can let others run in
+   * between. The kernel waits; use this socket for nothing else until the end, and close it if that is not reached.
+   *
+   * @throws {NetlinkError} if the kernel refuses; EINTR, at the end, if the state changed meanwhile so that the answer
+   *   is inconsistent.
+   */
+  *dumpParts<T>(
     name: string,
     type: number,
     write: (writer: NetlinkWriter) => void,
     read: (message: MessageReader) => T | undefined,
-  ): T[] | undefined {
-    const values: T[] = [];
+  ): Generator<readonly T[], void> {
     const sequence = this.#send(type, messageFlags.dump, write);
     let interrupted = false;
     let failure: { readonly error: unknown } | undefined;
     for (;;) {
+      const values: T[] = [];
       for (const message = this.receive(name); message.next(); ) {
         if (message.sequence !== sequence) continue;
         interrupted ||= (message.flags & messageFlags.dumpInterrupted) !== 0;
@@ -144,9 +156,10 @@ export class NetlinkSocket implements Disposable {
           if (failure !== undefined) throw failure.error;
           // A dump that fails half-way says so in its last message.
           const refusal = message.length >= 20 ? readRefusal(message) : { errno: 0 };
-          if (interrupted || refusal.errno === eintr) return undefined;
-          if (refusal.errno > 0) throw new NetlinkError(name, refusal);
-          return values;
+          if (refusal.errno > 0 && refusal.errno !== eintr) throw new NetlinkError(name, refusal);
+          if (interrupted || refusal.errno === eintr) throw new NetlinkError(name, interruption);
+          yield values;
+          return;
         }
         if (interrupted || failure !== undefined) continue;
         try {
@@ -157,6 +170,7 @@ export class NetlinkSocket implements Disposable {
           failure = { error };
         }
       }
+      yield values;
     }
   }
 
