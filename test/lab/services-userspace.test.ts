@@ -1,0 +1,3 @@
+import { testServices } from "./services.ts";
+
+testServices("userspace", false);
