@@ -7,6 +7,7 @@ import { defaultCorefilePath, makeDnsServer } from "../dns/program.ts";
 import { systemClock } from "../telemetry/clock.ts";
 import { LogWriter } from "../telemetry/log.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
+import { dnsExplain } from "./dnsexplain.ts";
 import { programVersion } from "./version.ts";
 
 const flags = {
@@ -35,11 +36,14 @@ export const dns: Command = {
   examples: [
     { line: "portolan dns -conf /etc/coredns/Corefile", what: "stand in for CoreDNS" },
     { line: "portolan dns -conf Corefile -manifests examples/hello -p 1053", what: "serve the names of manifests" },
+    { line: "portolan dns explain -conf Corefile web", what: "tell why a name is answered as it is" },
     { line: "portolan dns -p 1053", what: "answer who asks, for a first try with dig" },
   ],
   flags,
   style: "go",
+  choices: ["explain"],
   async run(args, context) {
+    if (args[0] === "explain") return dnsExplain.run(args.slice(1), context);
     const { values, given, rest } = parseFlags(flags, args, "go");
     if (rest.length > 0) throw new InvalidInputError(commandLine, [`unexpected argument ${JSON.stringify(rest[0])}`]);
     if (values.help) return say(context, commandHelp(dns));

@@ -12,13 +12,14 @@ import type { Logger } from "../telemetry/log.ts";
 import type { Counter, Family } from "../telemetry/metrics.ts";
 import { Registry } from "../telemetry/metrics.ts";
 import { registerProcessMetrics } from "../telemetry/processmetrics.ts";
+import { withImpliedNamespaces } from "./manifestnamespaces.ts";
 import { plugins } from "./plugins/index.ts";
 import { requestMetricsOf } from "./plugins/prometheus/prometheus.ts";
 import { HttpPool } from "./server/http.ts";
-import type { CorefileText } from "./server/instance.ts";
+import { type CorefileText, Instance } from "./server/instance.ts";
 import { makeLog } from "./server/log.ts";
 import { Metrics, timeBuckets } from "./server/metrics.ts";
-import { DnsServer } from "./server/server.ts";
+import { DnsServer, type ServerOptions } from "./server/server.ts";
 import type { Connection, Environment } from "./server/site.ts";
 
 /** What the program is started with. */
@@ -45,6 +46,27 @@ export const defaultCorefile = ". {\n  whoami\n  log\n}\n";
 
 /** Makes the server. It opens nothing before it is started. */
 export function makeDnsServer(options: DnsProgramOptions): DnsServer {
+  const server: DnsServer = new DnsServer(
+    serverOptions(options, new HttpPool(systemClock, options.log), () => server.reload()),
+  );
+  return server;
+}
+
+/**
+ * Sets up the Corefile without a server: what it starts opens no port.
+ *
+ * @throws {CorefileError} if it is wrong.
+ */
+export function loadInstance(options: DnsProgramOptions): Promise<Instance> {
+  const all = serverOptions(options, { route: async () => 0 }, async () => false);
+  return Instance.load(all.read(), all.read, all);
+}
+
+function serverOptions(
+  options: DnsProgramOptions,
+  http: Environment["http"],
+  reload: Environment["reload"],
+): ServerOptions {
   const registry = new Registry();
   registerProcessMetrics(registry);
   const metrics = new Metrics(registry);
@@ -53,19 +75,18 @@ export function makeDnsServer(options: DnsProgramOptions): DnsServer {
     .labels(options.version, "", "")
     .set(1);
   const log = makeLog(options.write);
-  const env: Environment = {
-    clock: systemClock,
-    log,
-    metrics,
-    http: new HttpPool(systemClock, options.log),
-    random: Math.random,
-    connect: connector(options, metrics),
-    reload: () => server.reload(),
-    fatal: options.fatal,
-  };
-  const server: DnsServer = new DnsServer({
+  return {
     plugins,
-    env,
+    env: {
+      clock: systemClock,
+      log,
+      metrics,
+      http,
+      random: Math.random,
+      connect: connector(options, metrics),
+      reload,
+      fatal: options.fatal,
+    },
     requestMetrics: requestMetricsOf(metrics),
     dnsPort: options.dnsPort,
     read: () => readCorefile(options),
@@ -76,8 +97,7 @@ export function makeDnsServer(options: DnsProgramOptions): DnsServer {
       env: process.env,
       warn: (message) => log.warn(message),
     },
-  });
-  return server;
+  };
 }
 
 function readCorefile({ corefile, optional }: DnsProgramOptions): CorefileText {
@@ -93,7 +113,7 @@ function readCorefile({ corefile, optional }: DnsProgramOptions): CorefileText {
 /** Opens sources: of manifests, or of the cluster that a Corefile names or that this runs in. */
 function connector({ manifests, log, version }: DnsProgramOptions, metrics: Metrics): Environment["connect"] {
   if (manifests !== undefined) {
-    const source = new ManifestSource(manifests, { log, clock: systemClock });
+    const source = withImpliedNamespaces(new ManifestSource(manifests, { log, clock: systemClock }));
     return async () => source;
   }
   const requests: Family<Counter> = metrics.counters(

@@ -90,7 +90,7 @@ export function link(handlers: readonly Handler[]): Next {
     next = (query) => {
       const { state } = query;
       state.plugin = handler.name;
-      state.path?.push(handler.name);
+      state.path?.push({ plugin: handler.name, question: query.question });
       return handler.serve(query, rest);
     };
   }

@@ -18,6 +18,12 @@ export interface Client {
   readonly localPort: number;
 }
 
+/** A plugin that a query came to, and what was asked when it came. */
+export interface Visit {
+  readonly plugin: string;
+  readonly question: Question;
+}
+
 /** What happens to one query beside its messages; shared by all rewritten forms of it. */
 export class QueryState {
   /** The name of the plugin that was entered last: the one that answers. */
@@ -26,8 +32,8 @@ export class QueryState {
   zone = ".";
   /** Values from plugins for other plugins, such as `kubernetes/namespace`; undefined unless plugin metadata is loaded. */
   metadata: Map<string, () => string> | undefined;
-  /** Names of the plugins that were entered, in order; undefined unless somebody wants to know. */
-  path: string[] | undefined;
+  /** The plugins that were entered, in order; undefined unless somebody wants to know. */
+  path: Visit[] | undefined;
   /** The largest reply over UDP that the server wants to send, in bytes (at most 4096), whatever the client takes. */
   udpSize = 4096;
   /** How often the server has asked itself on behalf of this query. */

@@ -23,7 +23,7 @@ export interface Environment {
   readonly clock: Clock;
   readonly log: DnsLog;
   readonly metrics: Metrics;
-  readonly http: HttpPool;
+  readonly http: Pick<HttpPool, "route">;
   /** A number from 0 to 1, 1 excluded. */
   readonly random: () => number;
   /** Opens the source of Kubernetes objects; called at start, not at setup. */
