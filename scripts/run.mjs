@@ -29,6 +29,7 @@ const debianPackages = {
   busybox: "busybox-static",
   dig: "bind9-dnsutils",
   "dnssec-keygen": "bind9-utils",
+  etcd: "etcd-server",
   kdig: "knot-dnsutils",
   dnsperf: "dnsperf",
   openssl: "openssl",

@@ -1,5 +1,5 @@
 /**
- * All plugins, in the order of the chain: the order is that of CoreDNS, and the same whatever the order of directives
+ * The table of plugins. Its order is that of the chain: that of CoreDNS, and the same whatever the order of directives
  * in a Corefile. A plugin that stands earlier sees queries first and replies last.
  */
 import type { Plugin } from "../server/plugin.ts";
@@ -17,6 +17,7 @@ import { dns64 } from "./dns64/dns64.ts";
 import { dnssec } from "./dnssec/dnssec.ts";
 import { erratic } from "./erratic/erratic.ts";
 import { errors } from "./errors/errors.ts";
+import { etcd } from "./etcd/etcd.ts";
 import { file } from "./file/file.ts";
 import { forward, proxy } from "./forward/forward.ts";
 import { grpc } from "./grpc/grpc.ts";
@@ -46,12 +47,7 @@ import { transfer } from "./transfer/transfer.ts";
 import { view } from "./view/view.ts";
 import { whoami } from "./whoami/whoami.ts";
 
-/**
- * The full order, with the names of plugins that are still to come:
- * root metadata cancel timeouts multisocket reload nsid bufsize bind debug ready health prometheus errors log local
- * dns64 any chaos loadbalance rewrite autopath acl cache header dnssec tls minimal template transfer hosts k8s_external
- * kubernetes file auto secondary etcd loop forward grpc erratic whoami view
- */
+/** All plugins, in the order of the chain. */
 export const plugins: readonly Plugin[] = [
   root,
   metadata,
@@ -89,6 +85,7 @@ export const plugins: readonly Plugin[] = [
   file,
   auto,
   secondary,
+  etcd,
   loop,
   forward,
   proxy,
