@@ -27,6 +27,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import("./lab.ts")).lab,
   },
   {
+    name: "trace",
+    summary: "Tell where a packet goes, and why, without sending it",
+    load: async () => (await import("./trace.ts")).trace,
+  },
+  {
     name: "snapshot",
     summary: "Write down everything that decides a packet's way on this node",
     load: async () => (await import("./snapshot.ts")).snapshot,

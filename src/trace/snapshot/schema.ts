@@ -267,6 +267,7 @@ const link = object({
   up: flag,
   running: flag,
   noArp: flag,
+  promiscuous: maybe(flag),
   operState: oneOf("unknown", "notPresent", "down", "lowerLayerDown", "testing", "dormant", "up"),
   mtu: u32,
   mac: maybe(mac),

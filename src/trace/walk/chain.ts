@@ -1,0 +1,188 @@
+/** Chains: rules in order for all branches of a packet at once, with jump, goto and return as the kernel does them. */
+import { type Chain, formatVerdict, type Rule, type Verdict } from "../../kernel/nftables/index.ts";
+import type { Where } from "./load.ts";
+import { type RuleResult, runRule } from "./rule.ts";
+import { type Ended, joinStates, type State, withStep } from "./state.ts";
+import type { World } from "./world.ts";
+
+/** How much a walk may do, so that no rule set keeps it busy for ever. */
+export interface Budget {
+  /** Rules that may still be looked at. */
+  rules: number;
+  /** True to record rules that did not match, too. */
+  readonly everyRule: boolean;
+}
+
+/** What becomes of packets: those that go on, and those whose way has ended. */
+export interface Passage {
+  readonly states: readonly State[];
+  readonly ended: readonly Ended[];
+}
+
+/** The kernel's limit (`NFT_JUMP_STACK_SIZE`). */
+const deepest = 16;
+/** The most branches that are followed at the same time. */
+const mostBranches = 4096;
+
+interface Decided {
+  readonly state: State;
+  readonly kind: "accept" | "drop" | "lost";
+  readonly by: string;
+  readonly why?: string;
+  readonly answer?: string;
+}
+
+interface Through {
+  /** At the end of the chain, or returned from it. */
+  readonly states: readonly State[];
+  readonly decided: readonly Decided[];
+}
+
+/** Runs a base chain. */
+export function runBaseChain(
+  chain: Chain,
+  states: readonly State[],
+  where: Where,
+  world: World,
+  budget: Budget,
+): Passage {
+  const { states: through, decided } = runChain(chain, states, where, world, budget, 0);
+  const ended: Ended[] = [];
+  const passed: State[] = [];
+  const policy = chain.base?.policy ?? "accept";
+  const place = { family: chain.family, table: chain.table, chain: chain.chain };
+  for (const state of through) {
+    const next = withStep(state, { kind: "policy", ...place, verdict: policy });
+    if (policy === "accept") passed.push(next);
+    else ended.push({ state: next, outcome: { kind: "dropped", by: `policy of ${placeName(chain)}` } });
+  }
+  for (const { state, kind, by, why, answer } of decided) {
+    if (kind === "accept") passed.push(state);
+    else if (kind === "lost") ended.push({ state, outcome: { kind: "unknown", why: `${by}: ${why ?? ""}` } });
+    else if (answer === undefined) ended.push({ state, outcome: { kind: "dropped", by } });
+    else ended.push({ state, outcome: { kind: "rejected", by, how: answer } });
+  }
+  return { states: join(passed), ended };
+}
+
+function runChain(
+  chain: Chain,
+  entering: readonly State[],
+  where: Where,
+  world: World,
+  budget: Budget,
+  depth: number,
+): Through {
+  const returned: State[] = [];
+  const decided: Decided[] = [];
+  let states: readonly State[] = entering;
+  for (const [i, rule] of world.rulesOf(chain, chain.chain).entries()) {
+    if (states.length === 0) break;
+    const by = `${placeName(chain)} rule ${i + 1}`;
+    const next: State[] = [];
+    const calls = new Map<string, { readonly verdict: Verdict & { chain: string }; readonly states: State[] }>();
+    for (const state of states) {
+      budget.rules--;
+      if (budget.rules < 0) {
+        decided.push({ state, kind: "lost", by, why: "the rules take too many steps" });
+        continue;
+      }
+      for (const result of runRule(rule, state, where, world)) {
+        const { verdict } = result;
+        const after = recorded(result, rule, i + 1, budget);
+        if (verdict.kind === "miss" || verdict.kind === "continue") next.push(after);
+        else if (verdict.kind === "return") returned.push(after);
+        else if (verdict.kind === "jump" || verdict.kind === "goto") {
+          const name = formatVerdict(verdict);
+          const call = calls.get(name) ?? { verdict, states: [] as State[] };
+          call.states.push(after);
+          calls.set(name, call);
+        } else if (verdict.kind === "accept" || verdict.kind === "stop")
+          decided.push({ state: after, kind: "accept", by });
+        else if (verdict.kind === "drop") {
+          decided.push({
+            state: after,
+            kind: "drop",
+            by,
+            ...(result.answer !== undefined && { answer: result.answer }),
+          });
+        } else {
+          const why =
+            verdict.kind === "lost"
+              ? verdict.why
+              : verdict.kind === "queue"
+                ? `a program decides (queue ${verdict.queue})`
+                : `verdict ${verdict.kind} is not followed`;
+          decided.push({ state: after, kind: "lost", by, why });
+        }
+      }
+    }
+    for (const { verdict, states: called } of calls.values()) {
+      const target = world.chain(chain, verdict.chain);
+      if (target === undefined || depth >= deepest) {
+        const why = target === undefined ? `there is no chain ${verdict.chain}` : "jumps are nested too deeply";
+        decided.push(...called.map((state) => ({ state, kind: "lost", by, why }) as const));
+        continue;
+      }
+      const through = runChain(target, called, where, world, budget, depth + 1);
+      decided.push(...through.decided);
+      if (verdict.kind === "jump") next.push(...through.states);
+      else returned.push(...through.states);
+    }
+    states = join(next);
+    for (const state of states.slice(mostBranches)) {
+      decided.push({ state, kind: "lost", by, why: "there are too many branches to follow" });
+    }
+    states = states.slice(0, mostBranches);
+  }
+  return {
+    states: join([...returned, ...states]),
+    decided: joinStates(
+      decided,
+      ({ state }) => state,
+      (each, state) => ({ ...each, state }),
+      ({ kind, by, why, answer }) => JSON.stringify(kind === "accept" ? kind : [kind, by, why, answer]),
+    ),
+  };
+}
+
+/** The state with the step that a rule's result is. */
+function recorded(
+  { state, verdict, effects, choice, why, answer }: RuleResult,
+  rule: Rule,
+  number: number,
+  { everyRule }: Budget,
+): State {
+  const place = { family: rule.family, table: rule.table, chain: rule.chain, number };
+  if (verdict.kind === "miss") {
+    return everyRule ? withStep(state, { kind: "miss", ...place, why: why ?? "" }) : state;
+  }
+  return withStep(state, {
+    kind: "rule",
+    ...place,
+    verdict: verdict.kind === "lost" ? { kind: "continue" } : verdict,
+    effects: [
+      ...effects,
+      ...(answer === undefined ? [] : [`answers with ${answer}`]),
+      ...(verdict.kind === "lost" ? [verdict.why] : []),
+    ],
+    ...(rule.handle !== undefined && { handle: rule.handle }),
+    ...(rule.comment !== undefined && { comment: rule.comment }),
+    ...(choice !== undefined && { choice }),
+  });
+}
+
+/** Joins states that became equal. */
+export function join(states: readonly State[]): State[] {
+  return joinStates(
+    states,
+    (state) => state,
+    (_, state) => state,
+    () => "",
+  );
+}
+
+/** `ip filter input`. */
+export function placeName({ family, table, chain }: Pick<Chain, "family" | "table" | "chain">): string {
+  return `${family} ${table} ${chain}`;
+}

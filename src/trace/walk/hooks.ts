@@ -1,0 +1,149 @@
+/** Hooks: who looks at a packet there, in the kernel's order. */
+import type { Chain, Hook } from "../../kernel/nftables/index.ts";
+import { formatHostPort } from "../../net/protocol.ts";
+import { type Budget, join, type Passage, runBaseChain } from "./chain.ts";
+import { hasPorts, type Packet } from "./packet.ts";
+import { type Connection, type Ended, type State, withStep } from "./state.ts";
+import type { World } from "./world.ts";
+
+/** The priorities of the kernel's own work (`NF_IP_PRI_CONNTRACK`, `..._NAT_DST`, `..._NAT_SRC`). */
+const conntrackPriority = -200;
+const natPriority = { prerouting: -100, output: -100, input: 100, postrouting: 100 } as const;
+
+/** The built-in tables of iptables' old variant: their priorities, by hook where that differs. */
+const legacyPriorities: Readonly<Record<string, number>> = { raw: -300, mangle: -150, filter: 0, security: 50 };
+const legacyHooks: Readonly<Record<string, readonly Hook[]>> = {
+  raw: ["prerouting", "output"],
+  mangle: ["prerouting", "input", "forward", "output", "postrouting"],
+  nat: ["prerouting", "input", "output", "postrouting"],
+  filter: ["input", "forward", "output"],
+  security: ["input", "forward", "output"],
+};
+
+/** The hooks of IP packets. */
+export type IpHook = "prerouting" | "input" | "forward" | "output" | "postrouting";
+
+interface Visitor {
+  readonly priority: number;
+  visit(states: readonly State[]): Passage;
+}
+
+/** Runs all that is hooked in at an IP hook, for one family of packets. */
+export function runHook(hook: IpHook, states: readonly State[], world: World, budget: Budget): Passage {
+  const [first] = states;
+  if (first === undefined) return { states: [], ended: [] };
+  const family = first.packet.family === "IPv4" ? "ip" : "ip6";
+  const chains = hooked(world, hook, [family, "inet"]);
+  const where = { family, hook } as const;
+  const visitors: Visitor[] = [];
+  if (hook === "prerouting" || hook === "output") {
+    visitors.push({ priority: conntrackPriority, visit: (all) => ({ states: all.map(track), ended: [] }) });
+  }
+  for (const chain of chains) {
+    if (chain.base?.type === "nat") continue;
+    visitors.push({
+      priority: chain.base?.priority ?? 0,
+      visit: (all) => runBaseChain(chain, all, where, world, budget),
+    });
+  }
+  const nat = chains.filter(({ base }) => base?.type === "nat");
+  if (hook !== "forward") {
+    visitors.push({
+      priority: natPriority[hook],
+      visit: (all) => translate(hook, nat, all, (chain, some) => runBaseChain(chain, some, where, world, budget)),
+    });
+  }
+  for (const { family: tableFamily, name, chains: legacy } of world.snapshot.iptables) {
+    if (tableFamily !== first.packet.family || !legacyHooks[name]?.includes(hook)) continue;
+    const chain = legacy.find((each) => each.name === hook.toUpperCase());
+    if (chain === undefined || (chain.rules.length === 0 && chain.policy !== "DROP")) continue;
+    const priority = name === "nat" ? (natPriority as Readonly<Record<string, number>>)[hook] : legacyPriorities[name];
+    visitors.push({
+      priority: priority ?? 0,
+      visit: (all) => ({ states: [], ended: all.map((state) => legacyEnd(state, name, hook)) }),
+    });
+  }
+  visitors.sort((a, b) => a.priority - b.priority);
+  const ended: Ended[] = [];
+  let current: readonly State[] = states;
+  for (const { visit } of visitors) {
+    const passage = visit(current);
+    ended.push(...passage.ended);
+    current = join(passage.states);
+  }
+  return { states: current, ended };
+}
+
+function legacyEnd(state: State, table: string, hook: string): Ended {
+  const why = `iptables-legacy has rules in table ${table}, chain ${hook.toUpperCase()}, which are not followed`;
+  return { state, outcome: { kind: "unknown", why } };
+}
+
+/** Base chains of these families at a hook: lower priorities first, and of equal ones the one that was made last. */
+export function hooked(world: World, hook: Hook, families: readonly string[]): readonly Chain[] {
+  return world
+    .baseChains()
+    .filter(({ family, base }) => base?.hook === hook && families.includes(family))
+    .toReversed()
+    .toSorted((a, b) => (a.base?.priority ?? 0) - (b.base?.priority ?? 0));
+}
+
+/** The tracker sees the packet for the first time. */
+function track(state: State): State {
+  if (state.connection !== undefined) return state;
+  const connection: Connection = {
+    state: "new",
+    mark: 0,
+    original: state.packet,
+    destinationTranslated: false,
+    sourceTranslated: false,
+    destinationSettled: false,
+    sourceSettled: false,
+  };
+  return { ...state, connection };
+}
+
+/**
+ * Address translation: each side of a connection is settled once, by the first chain of type nat that translates. What
+ * no chain translates stays as it is, for good.
+ */
+function translate(
+  hook: Exclude<IpHook, "forward">,
+  chains: readonly Chain[],
+  states: readonly State[],
+  run: (chain: Chain, states: readonly State[]) => Passage,
+): Passage {
+  const side = hook === "prerouting" || hook === "output" ? "destinationSettled" : "sourceSettled";
+  const done: State[] = [];
+  const ended: Ended[] = [];
+  let open: State[] = [];
+  const sort = (all: readonly State[]) => {
+    open = [];
+    for (const state of all) (state.connection?.state !== "new" || state.connection[side] ? done : open).push(state);
+  };
+  sort(states);
+  for (const chain of chains) {
+    if (open.length === 0) break;
+    const passage = run(chain, open);
+    ended.push(...passage.ended);
+    sort(passage.states);
+  }
+  for (const state of open) {
+    done.push(state.connection === undefined ? state : { ...state, connection: { ...state.connection, [side]: true } });
+  }
+  return { states: done, ended };
+}
+
+/** A packet's header in one line: `TCP 10.0.0.1:? > 10.0.0.2:80`. */
+export function formatPacket(packet: Packet): string {
+  const names: Readonly<Record<number, string>> = { 1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP" };
+  const end = (address: string, port: number | undefined) =>
+    hasPorts(packet.protocol) ? (port === undefined ? address : formatHostPort(address, port)) : address;
+  const { source, destination, sourcePort, destinationPort } = packet;
+  return `${names[packet.protocol] ?? `protocol ${packet.protocol}`} ${end(source, sourcePort)} to ${end(destination, destinationPort)}`;
+}
+
+/** Adds a step that names the hook. */
+export function atHook(state: State, text: string): State {
+  return withStep(state, { kind: "hook", text });
+}

@@ -1,0 +1,4 @@
+/** The way of a packet, computed from a snapshot: pure. */
+export type { Packet } from "./packet.ts";
+export { type Ended, type Outcome, type State, type Step, stepsOf, type Target } from "./state.ts";
+export { type Question, type Walk, type WalkOptions, walk } from "./walk.ts";

@@ -1,0 +1,103 @@
+/** A snapshot prepared for questions: links by index, chains with their rules, sets, routes. */
+import type { Chain, NftObject, Rule, TableFamily } from "../../kernel/nftables/index.ts";
+import type { Link } from "../../kernel/route/index.ts";
+import type { Address } from "../../net/address.ts";
+import type { Snapshot } from "../snapshot/types.ts";
+import { Routing } from "./routing.ts";
+import { SetIndex } from "./sets.ts";
+
+/** Names something in a table. */
+export interface Place {
+  readonly family: TableFamily;
+  readonly table: string;
+}
+
+/** The prepared snapshot. */
+export class World {
+  readonly snapshot: Snapshot;
+  readonly routing: Routing;
+  readonly #links: ReadonlyMap<number, Link>;
+  readonly #chains = new Map<string, Chain>();
+  readonly #rules = new Map<string, Rule[]>();
+  readonly #sets = new Map<string, SetIndex>();
+  readonly #objects = new Map<string, NftObject>();
+  readonly #addresses: ReadonlySet<Address>;
+  readonly #dormant: ReadonlySet<string>;
+
+  constructor(snapshot: Snapshot) {
+    this.snapshot = snapshot;
+    this.routing = new Routing(snapshot);
+    this.#links = new Map(snapshot.links.map((link) => [link.index, link]));
+    this.#addresses = new Set(snapshot.addresses.map(({ address }) => address));
+    const { tables, chains, rules, objects } = snapshot.nftables;
+    this.#dormant = new Set(tables.filter(({ flags }) => flags?.includes("dormant")).map((table) => key(table, "")));
+    for (const chain of chains) this.#chains.set(key(chain, chain.chain), chain);
+    for (const rule of rules) {
+      const name = key(rule, rule.chain);
+      const list = this.#rules.get(name);
+      if (list === undefined) this.#rules.set(name, [rule]);
+      else list.push(rule);
+    }
+    for (const object of objects) this.#objects.set(key(object, `${object.type} ${object.name}`), object);
+  }
+
+  link(index: number | undefined): Link | undefined {
+    return index === undefined ? undefined : this.#links.get(index);
+  }
+
+  /** The name of an interface, or its number where there is none of that number. */
+  linkName(index: number | undefined): string {
+    return this.link(index)?.name ?? (index === undefined ? "" : `interface ${index}`);
+  }
+
+  linkNamed(name: string): Link | undefined {
+    return this.snapshot.links.find((link) => link.name === name);
+  }
+
+  isOwn(address: Address): boolean {
+    return this.#addresses.has(address);
+  }
+
+  /** Base chains that are in use, in the order in which the kernel lists them. */
+  baseChains(): readonly Chain[] {
+    return this.snapshot.nftables.chains.filter(
+      (chain) => chain.base !== undefined && !this.#dormant.has(key(chain, "")),
+    );
+  }
+
+  chain(place: Place, name: string): Chain | undefined {
+    return this.#chains.get(key(place, name));
+  }
+
+  rulesOf(place: Place, chain: string): readonly Rule[] {
+    return this.#rules.get(key(place, chain)) ?? [];
+  }
+
+  /** A set, prepared when it is first asked for. */
+  set(place: Place, name: string): SetIndex | undefined {
+    const full = key(place, name);
+    let index = this.#sets.get(full);
+    if (index === undefined) {
+      const { family, table } = place;
+      const set = this.snapshot.nftables.sets.find(
+        (each) => each.set === name && each.table === table && each.family === family,
+      );
+      if (set === undefined) return undefined;
+      index = new SetIndex(set);
+      this.#sets.set(full, index);
+    }
+    return index;
+  }
+
+  object(place: Place, type: string, name: string): NftObject | undefined {
+    return this.#objects.get(key(place, `${type} ${name}`));
+  }
+
+  sysctl(name: string): string | undefined {
+    return this.snapshot.sysctls[name];
+  }
+}
+
+function key({ family, table }: Place, name: string): string {
+  return `${family} ${table} ${name}`;
+}
