@@ -72,6 +72,8 @@ export interface Decision {
   readonly local: readonly Endpoint[];
   /** Seconds that a client sticks to its endpoint, over all front ends of the service port; 0: not at all. */
   readonly affinitySeconds: number;
+  /** The scheduler that the Service asks for, by IPVS's name: for modes that can schedule in more than one way. */
+  readonly scheduler?: string;
   /** The TCP port on which this node answers health checks of the Service's load balancer; absent where it does not. */
   readonly healthCheckNodePort?: number;
 }

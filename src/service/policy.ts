@@ -102,6 +102,7 @@ function decidePort(
     cluster: pools.cluster,
     local: sameEndpoints(pools.cluster, pools.local) ? pools.cluster : pools.local,
     affinitySeconds: service.affinitySeconds,
+    ...(service.scheduler !== undefined && { scheduler: service.scheduler }),
     ...(healthCheck !== 0 && { healthCheckNodePort: healthCheck }),
   };
 }

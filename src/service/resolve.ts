@@ -10,7 +10,7 @@ import {
   resolveNodePorts,
 } from "./nodeports.ts";
 import type { FamilyContext, PolicyContext } from "./policy.ts";
-import type { FamilySettings, NodeSettings } from "./settings.ts";
+import type { FamilySettings, IpvsSettings, NodeSettings } from "./settings.ts";
 
 /** The part of the configuration that policy and data planes need. */
 export interface ProxyOptions {
@@ -26,6 +26,8 @@ export interface ProxyOptions {
   readonly localhostNodePorts: boolean;
   /** Feature gate AllowServiceExternalIPs. */
   readonly allowExternalIPs: boolean;
+  /** For mode ipvs; absent: as by default. */
+  readonly ipvs?: IpvsSettings;
 }
 
 /** What must be known of the node. */
@@ -62,9 +64,9 @@ export function resolve(options: ProxyOptions, facts: NodeFacts): Resolved {
       serviceCIDRs: [...new Set(facts.serviceCIDRs.filter((range) => prefixFamily(range) === family))].sort(),
     };
   }
-  const { masqueradeAll, masqueradeBit, allowExternalIPs } = options;
+  const { masqueradeAll, masqueradeBit, allowExternalIPs, ipvs } = options;
   return {
     context: { nodeName: facts.name, zone: facts.zone, families: contexts, masqueradeAll, allowExternalIPs },
-    settings: { masqueradeBit, families: settings },
+    settings: { masqueradeBit, families: settings, ...(ipvs !== undefined && { ipvs }) },
   };
 }

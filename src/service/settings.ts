@@ -32,4 +32,30 @@ export interface NodeSettings {
   readonly masqueradeBit: number;
   /** The families that this node serves. */
   readonly families: Readonly<Partial<Record<Family, FamilySettings>>>;
+  /** For the ipvs mode alone; absent: as by default. */
+  readonly ipvs?: IpvsSettings;
 }
+
+/** Settings that only the ipvs mode has (KubeProxyConfiguration.ipvs). Timeouts are seconds, 0 leaves the kernel's own. */
+export interface IpvsSettings {
+  /** The scheduler of services that name none; empty: rr. */
+  readonly scheduler: string;
+  /** Virtual services in these prefixes are somebody else's, whatever they look like. */
+  readonly excludeCIDRs: readonly Prefix[];
+  /** Do not answer ARP for addresses of services, nor use them as sources of ARP. */
+  readonly strictARP: boolean;
+  readonly tcpTimeout: number;
+  /** After a FIN. */
+  readonly tcpFinTimeout: number;
+  readonly udpTimeout: number;
+}
+
+/** What holds where `NodeSettings.ipvs` says nothing. */
+export const defaultIpvsSettings: IpvsSettings = {
+  scheduler: "",
+  excludeCIDRs: [],
+  strictARP: false,
+  tcpTimeout: 0,
+  tcpFinTimeout: 0,
+  udpTimeout: 0,
+};

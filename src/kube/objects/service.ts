@@ -4,6 +4,7 @@ import type { Prefix } from "../../net/prefix.ts";
 import type { Protocol } from "../../net/protocol.ts";
 import { type Fields, Problems } from "./fields.ts";
 import { intern } from "./intern.ts";
+import { labelOf } from "./metadata.ts";
 import type { Projected, Resource } from "./resource.ts";
 
 /** A Service. Addresses are of both families; headless and ExternalName Services have no `clusterIPs`. */
@@ -27,6 +28,8 @@ export interface Service {
   readonly healthCheckNodePort: number;
   /** Seconds of ClientIP session affinity, 1 to 86400; 0 without affinity. */
   readonly affinitySeconds: number;
+  /** The scheduler that an annotation asks for, by IPVS's name (`rr`, `lc`, …). */
+  readonly scheduler?: string;
 }
 
 /** A port of a Service. */
@@ -41,6 +44,8 @@ export interface ServicePort {
 
 const types = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] as const;
 const policies = ["Cluster", "Local"] as const;
+/** Names the IPVS scheduler of a Service. */
+export const schedulerAnnotation = "portolan.io/ipvs-scheduler";
 /** What the API server sets where `sessionAffinityConfig` says nothing: 3 hours. */
 const defaultAffinitySeconds = 10_800;
 
@@ -50,6 +55,7 @@ export function projectService(raw: unknown): Projected<Service> {
   const root = problems.fields("Service", raw);
   const metadata = problems.fields("metadata", root.metadata);
   const spec = problems.fields("spec", root.spec);
+  const scheduler = readScheduler(metadata, problems);
   const service: Service = {
     kind: "Service",
     namespace: intern(problems.name("metadata.namespace", metadata.namespace, "label")),
@@ -71,6 +77,7 @@ export function projectService(raw: unknown): Projected<Service> {
     internalTrafficPolicy: readPolicy("internalTrafficPolicy", spec, problems),
     healthCheckNodePort: problems.integer("spec.healthCheckNodePort", spec.healthCheckNodePort, 0, 65535, 0),
     affinitySeconds: readAffinity(spec, problems),
+    ...(scheduler !== "" && { scheduler }),
   };
   return problems.result(() => service);
 }
@@ -138,6 +145,14 @@ function readPorts(spec: Fields, problems: Problems): readonly ServicePort[] {
     }
     return port;
   });
+}
+
+/** A name that a scheduler may have; whether the kernel has it is seen where it is used. */
+function readScheduler(metadata: Fields, problems: Problems): string {
+  const text = labelOf(metadata, "annotations", schedulerAnnotation, problems);
+  if (/^[a-z0-9_]{0,15}$/.test(text)) return intern(text);
+  problems.invalid(`metadata.annotations.${schedulerAnnotation}`, text, "must be the name of a scheduler, such as rr");
+  return "";
 }
 
 function readAffinity(spec: Fields, problems: Problems): number {

@@ -2,10 +2,11 @@
 import { parsePrefix } from "../../net/prefix.ts";
 import { type NodePortSelector, tryParseNodePortSelector } from "../../service/nodeports.ts";
 import type { ProxyOptions } from "../../service/resolve.ts";
+import type { IpvsSettings } from "../../service/settings.ts";
 import type { ModeName } from "../modes/mode.ts";
 import { featureEnabled } from "./gates.ts";
 import { parseSloppyPrefix } from "./sloppy.ts";
-import type { KubeProxyConfiguration, SyncConfiguration } from "./types.ts";
+import type { IpvsConfiguration, KubeProxyConfiguration, SyncConfiguration } from "./types.ts";
 
 /** The periods of the section that the mode takes them from. */
 export function syncConfiguration(config: KubeProxyConfiguration, mode: ModeName): SyncConfiguration {
@@ -25,6 +26,19 @@ export function policyOptions(config: KubeProxyConfiguration, mode: ModeName): P
     nodePortAddresses: config.nodePortAddresses.map(nodePortSelector),
     localhostNodePorts: config.iptables.localhostNodePorts,
     allowExternalIPs: featureEnabled("AllowServiceExternalIPs", config.featureGates),
+    ...(mode === "ipvs" && { ipvs: ipvsSettings(config.ipvs) }),
+  };
+}
+
+function ipvsSettings(section: IpvsConfiguration): IpvsSettings {
+  const seconds = (milliseconds: number) => Math.ceil(milliseconds / 1000);
+  return {
+    scheduler: section.scheduler,
+    excludeCIDRs: section.excludeCIDRs.map((text) => parseSloppyPrefix(text) ?? parsePrefix(text)),
+    strictARP: section.strictARP,
+    tcpTimeout: seconds(section.tcpTimeout),
+    tcpFinTimeout: seconds(section.tcpFinTimeout),
+    udpTimeout: seconds(section.udpTimeout),
   };
 }
 
@@ -34,7 +48,7 @@ export function configurationNotes(config: KubeProxyConfiguration, mode: ModeNam
   if (config.detectLocalMode === "ClusterCIDR" && config.clusterCIDR === "") {
     notes.push("clusterCIDR is empty: pods cannot be told from others, so nothing is masqueraded on its way in");
   }
-  if (config.nodePortAddresses.length === 0 && mode !== "nftables") {
+  if (config.nodePortAddresses.length === 0 && (mode === "iptables" || mode === "ipvs")) {
     notes.push("nodePortAddresses is empty: node ports answer on all addresses of this node; consider [primary]");
   }
   if (mode === "nftables" && featureEnabled("KubeProxyNFTablesLocalhostNodePorts", config.featureGates)) {
