@@ -22,6 +22,13 @@ const leftovers: Readonly<Record<Table, readonly string[]>> = {
   mangle: [chains.canary],
 };
 
+/** A chain that the ipvs mode alone has, and those by whose names both modes go: they are left to it where it is in use. */
+const ipvsChain = "KUBE-IPVS-FILTER";
+const commonWithIpvs: Readonly<Record<string, readonly string[]>> = {
+  filter: [chains.forward, chains.proxyFirewall],
+  nat: [chains.services, chains.postrouting],
+};
+
 /**
  * Cleans both families of one variant.
  *
@@ -60,8 +67,10 @@ export function cleanupInput(saved: readonly SavedTable[]): {
 } {
   const input: string[] = [];
   const foreign: string[] = [];
+  const ipvs = saved.some((table) => table.chains.has(ipvsChain));
   for (const { name: table, chains: present } of saved) {
-    const ours = new Set([...present.keys()].filter((chain) => isLeftover(table, chain)));
+    const kept = ipvs ? (commonWithIpvs[table] ?? []) : [];
+    const ours = new Set([...present.keys()].filter((chain) => isLeftover(table, chain) && !kept.includes(chain)));
     const deletions: string[] = [];
     const used = new Set<string>();
     for (const chain of present.values()) {

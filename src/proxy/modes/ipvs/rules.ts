@@ -1,0 +1,189 @@
+/** The rules of the ipvs mode: they look up sets, and are the same whatever services there are. Pure. */
+import type { Table } from "../../../kernel/xtables/xtables.ts";
+import type { Family } from "../../../net/address.ts";
+import type { Context } from "../iptables/context.ts";
+import { nameIn, type SetName } from "./sets.ts";
+
+/** A chain with its rules, each without `-A` and chain. */
+export interface RuleChain {
+  readonly table: Table;
+  readonly name: string;
+  readonly rules: readonly string[];
+}
+
+/** A rule of a built-in chain that leads into one of ours. */
+export interface RuleJump {
+  readonly table: Table;
+  readonly from: string;
+  readonly to: string;
+  readonly rule: string;
+}
+
+/** The names of the chains, which are kube-proxy's. */
+export const chains = {
+  services: "KUBE-SERVICES",
+  postrouting: "KUBE-POSTROUTING",
+  nodePort: "KUBE-NODE-PORT",
+  loadBalancer: "KUBE-LOAD-BALANCER",
+  markMasq: "KUBE-MARK-MASQ",
+  forward: "KUBE-FORWARD",
+  firewall: "KUBE-PROXY-FIREWALL",
+  sourceRanges: "KUBE-SOURCE-RANGES-FIREWALL",
+  filter: "KUBE-IPVS-FILTER",
+  outFilter: "KUBE-IPVS-OUT-FILTER",
+} as const;
+
+/** What the rules depend on; of the context of the iptables mode what they have in common. */
+export type RuleContext = Pick<Context, "family" | "mark" | "pods">;
+
+const fresh = "-m conntrack --ctstate NEW";
+
+/** The jumps. Each is put first in its chain, in this order: the last ends up on top. */
+export const jumps: readonly RuleJump[] = [
+  jump("mangle", "OUTPUT", chains.firewall, "kubernetes load balancer firewall", fresh),
+  jump("filter", "FORWARD", chains.forward, "kubernetes forwarding rules"),
+  jump("filter", "INPUT", chains.filter, "kubernetes ipvs access filter", fresh),
+  jump("filter", "OUTPUT", chains.outFilter, "kubernetes ipvs access filter", fresh),
+  jump("filter", "INPUT", chains.nodePort, "kubernetes health check rules"),
+  jump("filter", "INPUT", chains.firewall, "kubernetes load balancer firewall", fresh),
+  jump("nat", "OUTPUT", chains.services, "kubernetes service portals"),
+  jump("nat", "PREROUTING", chains.services, "kubernetes service portals"),
+  jump("nat", "POSTROUTING", chains.postrouting, "kubernetes postrouting rules"),
+];
+
+/** All chains of a family. */
+export function rulesOf(context: RuleContext): readonly RuleChain[] {
+  return [...natChains(context), ...filterChains(context), ...firewallChains(context)];
+}
+
+/** Who is masqueraded. What happens to a packet afterwards is IPVS's business. */
+function natChains({ family, mark, pods }: RuleContext): RuleChain[] {
+  const to = lookup(family, "dst,dst");
+  const masquerade = `-j ${chains.markMasq}`;
+  const fromNode = "-m addrtype --src-type LOCAL";
+  /** Policy Local: this node alone is masqueraded, unless its address is taken for a pod's. */
+  const local = (match: string) => [
+    ...(pods === undefined ? [] : [`${pods.are} ${match} -j RETURN`]),
+    `${match} ${fromNode} ${masquerade}`,
+    `${match} -j RETURN`,
+  ];
+  const clusterIP =
+    // A connection of this node's comes from the cluster IP itself, which nobody else could answer.
+    pods === undefined
+      ? `${lookup(family, "src,dst")("KUBE-CLUSTER-IP")} ${masquerade}`
+      : `${pods.areNot} ${to("KUBE-CLUSTER-IP")} ${masquerade}`;
+  const known: readonly SetName[] = [
+    "KUBE-CLUSTER-IP",
+    "KUBE-EXTERNAL-IP",
+    "KUBE-EXTERNAL-IP-LOCAL",
+    "KUBE-LOAD-BALANCER",
+  ];
+  const services = [
+    `-s ${family === "IPv4" ? "127.0.0.0/8" : "::1/128"} -j RETURN`,
+    `${to("KUBE-LOAD-BALANCER")} -j ${chains.loadBalancer}`,
+    `${to("KUBE-MASQUERADE-ALL")} ${masquerade}`,
+    clusterIP,
+    `${to("KUBE-EXTERNAL-IP")} ${masquerade}`,
+    ...local(to("KUBE-EXTERNAL-IP-LOCAL")),
+    ...known.map((set) => `${to(set)} -j RETURN`),
+    // A node port answers on addresses of the node, not on those of services.
+    `-m set ! --match-set ${nameIn("KUBE-IPVS-IPS", family)} dst -m addrtype --dst-type LOCAL -j ${chains.nodePort}`,
+  ];
+  const port = lookup(family, "dst");
+  const nodePort = [
+    ...(["TCP", "UDP"] as const).flatMap((protocol) => [
+      ...local(`-p ${protocol.toLowerCase()} ${port(`KUBE-NODE-PORT-LOCAL-${protocol}`)}`),
+      `-p ${protocol.toLowerCase()} ${port(`KUBE-NODE-PORT-${protocol}`)} ${masquerade}`,
+    ]),
+    ...local(`-p sctp ${to("KUBE-NODE-PORT-LOCAL-SCTP-HASH")}`),
+    `-p sctp ${to("KUBE-NODE-PORT-SCTP-HASH")} ${masquerade}`,
+  ];
+  const postrouting = [
+    `${lookup(family, "dst,dst,src")("KUBE-LOOP-BACK")} -j MASQUERADE`,
+    `-m mark ! --mark ${mark}/${mark} -j RETURN`,
+    // Cleared, so that a packet that passes again, out of a tunnel, is not masqueraded again.
+    `-j MARK --xor-mark ${mark}`,
+    '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
+  ];
+  return [
+    { table: "nat", name: chains.markMasq, rules: [`-j MARK --or-mark ${mark}`] },
+    {
+      table: "nat",
+      name: chains.loadBalancer,
+      rules: [...local(to("KUBE-LOAD-BALANCER-LOCAL")), masquerade],
+    },
+    { table: "nat", name: chains.nodePort, rules: nodePort },
+    { table: "nat", name: chains.services, rules: services },
+    { table: "nat", name: chains.postrouting, rules: postrouting },
+  ];
+}
+
+/** Who is refused. The chains see new connections only. */
+function filterChains({ family, mark, pods }: RuleContext): RuleChain[] {
+  const to = lookup(family, "dst,dst");
+  const outside = to("KUBE-NO-LOCAL-OUTSIDE");
+  const elsewhere = `-m set --match-set ${nameIn("KUBE-IPVS-IPS", family)} dst -j REJECT`;
+  const reject = `${to("KUBE-NO-ENDPOINTS")} -j REJECT`;
+  const healthCheck = `-p tcp ${lookup(family, "dst")("KUBE-HEALTH-CHECK-NODE-PORT")}`;
+  const served: readonly SetName[] = [
+    "KUBE-CLUSTER-IP",
+    "KUBE-EXTERNAL-IP",
+    "KUBE-EXTERNAL-IP-LOCAL",
+    "KUBE-LOAD-BALANCER",
+  ];
+  return [
+    { table: "filter", name: chains.nodePort, rules: [`${healthCheck} -j ACCEPT`] },
+    {
+      table: "filter",
+      name: chains.forward,
+      rules: [
+        `-m comment --comment "kubernetes forwarding rules" -m mark --mark ${mark}/${mark} -j ACCEPT`,
+        '-m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+      ],
+    },
+    {
+      table: "filter",
+      name: chains.filter,
+      rules: [
+        reject,
+        ...(pods === undefined ? [] : [`${pods.are} ${outside} -j RETURN`]),
+        `${outside} -m addrtype --src-type LOCAL -j RETURN`,
+        `${outside} -j DROP`,
+        ...served.map((set) => `${to(set)} -j RETURN`),
+        `${healthCheck} -j RETURN`,
+        // The address is local, so that programs of this node would answer on other ports.
+        elsewhere,
+      ],
+    },
+    // What IPVS balances has another destination by now.
+    { table: "filter", name: chains.outFilter, rules: [reject, elsewhere] },
+  ];
+}
+
+/** What is dropped whoever sends it. IPVS takes what this node sends before table filter sees it: mangle looks first. */
+function firewallChains({ family }: RuleContext): RuleChain[] {
+  const from = lookup(family, "dst,dst,src");
+  const ranges = [
+    `${from("KUBE-LOAD-BALANCER-SOURCE-CIDR")} -j RETURN`,
+    `${from("KUBE-LOAD-BALANCER-SOURCE-IP")} -j RETURN`,
+    "-j DROP",
+  ];
+  const to = lookup(family, "dst,dst");
+  const firewall = [
+    `${to("KUBE-LOAD-BALANCER-FW")} -j ${chains.sourceRanges}`,
+    `${to("KUBE-NO-LOCAL-ENDPOINTS")} -j DROP`,
+  ];
+  return (["filter", "mangle"] as const).flatMap((table) => [
+    { table, name: chains.sourceRanges, rules: ranges },
+    { table, name: chains.firewall, rules: firewall },
+  ]);
+}
+
+/** Makes matches of sets that look at these parts of a packet. */
+function lookup(family: Family, parts: string): (set: SetName) => string {
+  return (set) => `-m set --match-set ${nameIn(set, family)} ${parts}`;
+}
+
+function jump(table: Table, from: string, to: string, comment: string, match = ""): RuleJump {
+  return { table, from, to, rule: `${match} -m comment --comment "${comment}" -j ${to}`.trim() };
+}
