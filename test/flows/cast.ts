@@ -134,14 +134,13 @@ export class Cast implements Disposable {
     this.node.addRoute("default", { via: "fd00:192:168:7::2" });
     host.addRoute("default", { via: "192.168.7.1" });
     host.addRoute("default", { via: "fd00:192:168:7::1" });
-    const rules = families
-      .map((family) => (family === "IPv4" ? "ip" : "ip6"))
-      .map(
-        (family) =>
-          `table ${family} everyone { chain prerouting { type nat hook prerouting priority -100; ` +
-          `meta l4proto { tcp, udp, sctp } redirect to :${elsewherePort}; }; };`,
-      );
-    host.exec("nft", ["-f", "-"], { input: rules.join("\n") });
+    // With the old tables, since a virtual machine's kernel may have no others.
+    const rules = ["tcp", "udp", "sctp"].map(
+      (each) => `-A PREROUTING -p ${each} -j REDIRECT --to-ports ${elsewherePort}\n`,
+    );
+    for (const program of ["iptables-legacy-restore", "ip6tables-legacy-restore"]) {
+      host.exec(program, [], { input: `*nat\n${rules.join("")}COMMIT\n` });
+    }
     return host;
   }
 

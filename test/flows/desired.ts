@@ -2,6 +2,7 @@
 
 import type { Desired, ModeName } from "../../src/proxy/modes/mode.ts";
 import { resolve } from "../../src/service/resolve.ts";
+import { defaultIpvsSettings } from "../../src/service/settings.ts";
 import { ServiceState } from "../../src/service/state.ts";
 import type { FlowFile } from "./format.ts";
 import { nodeAddresses, nodeName, ranges } from "./places.ts";
@@ -10,7 +11,9 @@ import { nodeAddresses, nodeName, ranges } from "./places.ts";
 export function desiredOf(file: FlowFile, mode: ModeName): Desired {
   const { zone, serviceCIDRs, families, ...options } = file.settings;
   const { context, settings } = resolve(
-    { mode, ...options },
+    // Round robin is exact: rows that are tried in turn would each see the same endpoint again and again. The hash of
+    // the client's port is as good as chance.
+    { mode, ...options, ...(mode === "ipvs" && { ipvs: { ...defaultIpvsSettings, scheduler: "mh" } }) },
     {
       name: nodeName,
       zone,

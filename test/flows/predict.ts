@@ -93,9 +93,14 @@ function withoutFrontEnd(
   mode: ModeName,
   { serviceCIDRs }: FamilySettings,
 ): Prediction {
-  const isClusterIP = ({ frontEnds }: Decision) =>
-    frontEnds.some((frontEnd) => frontEnd.kind === "ClusterIP" && frontEnd.address === address);
-  if (mode === "nftables" && decisions.some(isClusterIP)) return { kind: "reject" };
+  const hasAddress = ({ frontEnds }: Decision) =>
+    frontEnds.some(
+      (frontEnd) =>
+        (frontEnd.kind === "ClusterIP" || (mode === "ipvs" && frontEnd.kind !== "NodePort")) &&
+        frontEnd.address === address,
+    );
+  const refuses = mode === "nftables" || (mode === "ipvs" && !isNodeAddress(address));
+  if (refuses && decisions.some(hasAddress)) return { kind: "reject" };
   if (mode === "nftables" && serviceCIDRs.some((prefix) => prefixContains(prefix, address))) return { kind: "drop" };
   return { kind: "ignored" };
 }

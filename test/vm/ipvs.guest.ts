@@ -1,0 +1,346 @@
+/** IPVS and the ipvs mode on a kernel that has them; runs in a virtual machine. `ipvsadm`, `ipset` and `iptables` judge. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { formatService, Ipvs, type ServiceKey, serviceFlag } from "../../src/kernel/ipvs/index.ts";
+import { readSysctl } from "../../src/kernel/sysctl.ts";
+import { findXtables } from "../../src/kernel/xtables/xtables.ts";
+import { parseAddress } from "../../src/net/address.ts";
+import { iptablesFactory } from "../../src/proxy/modes/iptables/index.ts";
+import { ipvs as factory } from "../../src/proxy/modes/ipvs/index.ts";
+import { IpvsMode } from "../../src/proxy/modes/ipvs/mode.ts";
+import type { Desired } from "../../src/proxy/modes/mode.ts";
+import { type Decision, decisionKey } from "../../src/service/decision.ts";
+import { defaultIpvsSettings } from "../../src/service/settings.ts";
+import { goldenDesired } from "../golden/iptables/objects.ts";
+
+const signal = new AbortController().signal;
+const ipvs = new Ipvs();
+const drainEvery = 50;
+
+// The node of the golden objects, which is its own endpoint in the other tests.
+for (const command of [
+  "link add eth0 type dummy",
+  "link set eth0 up",
+  "addr add 192.168.0.2/24 dev eth0",
+  "addr add 192.168.0.3/24 dev eth0",
+  "-6 addr add fd00:192::2/64 dev eth0 nodad",
+  "route add default via 192.168.0.254",
+]) {
+  execFileSync("ip", command.split(" "));
+}
+const first = "192.168.0.2:8080";
+const second = "192.168.0.3:8080";
+const server = createServer((socket) => {
+  socket.on("error", () => socket.destroy());
+  socket.write("hello");
+  socket.pipe(socket);
+}).listen(8080, "0.0.0.0");
+
+async function makeMode(): Promise<IpvsMode> {
+  const xtables = (await findXtables()).get("legacy");
+  assert.ok(xtables);
+  return new IpvsMode(xtables, drainEvery);
+}
+
+const mode = await makeMode();
+
+after(async () => {
+  mode.close();
+  ipvs.close();
+  server.close();
+});
+
+function lines(program: string, ...args: readonly string[]): readonly string[] {
+  return execFileSync(program, args, { encoding: "utf8" })
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+const vip = parseAddress("10.96.0.10");
+const web: ServiceKey = { kind: "address", address: vip, protocol: "TCP", port: 80 };
+
+/** A Service with these endpoints, `10.180.0.1:8080`, at 10.96.0.10:80. */
+function serviceOf(endpoints: readonly string[], change: Partial<Decision> = {}): Decision {
+  const outcome = { kind: "balance", pool: "cluster", masquerade: false } as const;
+  const refused = { kind: "reject" } as const;
+  const is = endpoints.length > 0 ? outcome : refused;
+  return {
+    service: { namespace: "shop", name: "web", port: "http", protocol: "TCP" },
+    family: "IPv4",
+    frontEnds: [{ kind: "ClusterIP", address: vip, port: 80, outcomes: { pod: is, node: is, other: is } }],
+    cluster: endpoints.map((text) => {
+      const [address = "", port] = text.split(":");
+      return { address: parseAddress(address), port: Number(port), local: false };
+    }),
+    local: [],
+    affinitySeconds: 0,
+    ...change,
+  };
+}
+
+function desiredOf(...decisions: readonly Decision[]): Desired {
+  const { settings } = goldenDesired();
+  return { settings, decisions: new Map(decisions.map((each) => [decisionKey(each.service, each.family), each])) };
+}
+
+const change = (decision: Decision) => mode.apply(desiredOf(decision).decisions, signal);
+
+function weights(): Readonly<Record<string, number>> {
+  return Object.fromEntries(ipvs.destinations(web).map(({ address, weight }) => [address, weight]));
+}
+
+async function until(condition: () => boolean, what: string, patience = 2000): Promise<void> {
+  for (const start = performance.now(); !condition(); await sleep(20)) {
+    if (performance.now() - start > patience) assert.fail(`${what}: ${JSON.stringify(weights())}`);
+  }
+}
+
+/** What becomes of a connection to the Service: what the server says first, or the error's code. */
+async function tryConnect(): Promise<string> {
+  const socket = connect({ port: 80, host: vip, timeout: 1000 });
+  try {
+    return String((await once(socket, "data", { signal: AbortSignal.timeout(2000) }))[0]);
+  } catch (error) {
+    return error instanceof Error && "code" in error ? String(error.code) : String(error);
+  } finally {
+    socket.destroy();
+  }
+}
+
+test("IPVS: the program ipvsadm shows virtual services of every scheduler as they were made", () => {
+  const schedulers = ["rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "lblc", "lblcr", "fo", "ovf"];
+  for (const [i, scheduler] of schedulers.entries()) {
+    ipvs.putService({ key: { ...web, port: 1000 + i }, scheduler, flags: 0, timeout: 0, netmask: 32 });
+  }
+  const key = { kind: "address", address: parseAddress("fd00::1"), protocol: "SCTP", port: 7 } as const;
+  ipvs.putService({ key, scheduler: "rr", flags: serviceFlag.persistent, timeout: 100, netmask: 64 });
+  const destination = { address: parseAddress("fd00::2"), port: 70, forwarding: "masquerade", weight: 3 } as const;
+  ipvs.putDestination(key, destination);
+  ipvs.putDestination(key, { ...destination, weight: 4 });
+  const mark = { kind: "mark", family: "IPv4", mark: 5 } as const;
+  ipvs.putService({ key: mark, scheduler: "wlc", flags: 0, timeout: 0, netmask: 32 });
+  const shown = lines("ipvsadm", "-Sn");
+  for (const [i, scheduler] of schedulers.entries()) {
+    assert.ok(shown.includes(`-A -t 10.96.0.10:${1000 + i} -s ${scheduler}`), scheduler);
+  }
+  assert.ok(shown.includes("-A -f 5 -s wlc"));
+  assert.ok(
+    shown.some((line) => line.startsWith("-A --sctp-service [fd00::1]:7 -s rr -p 100 -M 64")),
+    String(shown),
+  );
+  assert.ok(shown.includes("-a --sctp-service [fd00::1]:7 -r [fd00::2]:70 -m -w 4"), String(shown));
+  assert.equal(ipvs.services().length, schedulers.length + 2);
+  assert.deepEqual(ipvs.service(mark), { key: mark, scheduler: "wlc", flags: 2, timeout: 0, netmask: 32 });
+  assert.deepEqual(ipvs.destinations(key), [{ ...destination, weight: 4, active: 0, inactive: 0, persistent: 0 }]);
+  assert.equal(ipvs.deleteDestination(key, destination), true);
+  assert.equal(ipvs.deleteDestination(key, destination), false);
+  assert.equal(ipvs.deleteService(key), true);
+  assert.equal(ipvs.deleteService(key), false);
+  assert.equal(ipvs.service(key), undefined);
+  for (const service of ipvs.services()) ipvs.deleteService(service.key);
+});
+
+test("IPVS: timeouts are set one by one", () => {
+  const before = ipvs.timeouts;
+  ipvs.setTimeouts({ tcp: 1234, tcpFin: 0, udp: 77 });
+  assert.deepEqual(ipvs.timeouts, { ...before, tcp: 1234, udp: 77 });
+  ipvs.setTimeouts(before);
+});
+
+test("ipvs mode: a fixed set of objects gives what the golden files say", async () => {
+  await mode.replace(goldenDesired(), signal);
+  assert.deepEqual(await mode.audit(signal), []);
+  const found = {
+    ipvsadm: lines("ipvsadm", "-Sn").toSorted(),
+    ipset: lines("ipset", "save").toSorted(),
+    iptables: lines("iptables-legacy-save").map(withoutCounters),
+    ip6tables: lines("ip6tables-legacy-save").map(withoutCounters),
+    addresses: lines("ip", "-o", "addr", "show", "dev", "kube-ipvs0")
+      .map((line) => /inet6? (\S+)/.exec(line)?.[1] ?? line)
+      .filter((address) => !address.startsWith("fe80"))
+      .toSorted(),
+  };
+  for (const [name, content] of Object.entries(found)) {
+    const golden = readFileSync(new URL(`../golden/ipvs/${name}.txt`, import.meta.url), "utf8")
+      .trimEnd()
+      .split("\n");
+    assert.deepEqual(content, golden, name);
+  }
+});
+
+function withoutCounters(line: string): string {
+  return line.replace(/ \[\d+:\d+\]$/, "");
+}
+
+test("ipvs mode: a change sends what changed; an endpoint that goes waits, and comes back", async () => {
+  await mode.replace(desiredOf(serviceOf([first, second])), signal);
+  assert.deepEqual(weights(), { "192.168.0.2": 1, "192.168.0.3": 1 });
+  await change(serviceOf([first]));
+  assert.deepEqual(weights(), { "192.168.0.2": 1, "192.168.0.3": 0 });
+  assert.deepEqual(await mode.audit(signal), [], "what waits is no drift");
+  await change(serviceOf([first, second]));
+  await sleep(4 * drainEvery);
+  assert.deepEqual(weights(), { "192.168.0.2": 1, "192.168.0.3": 1 }, "it is not removed afterwards");
+  await change(serviceOf([first]));
+  await until(() => !("192.168.0.3" in weights()), "removed without connections");
+});
+
+test("ipvs mode: the last endpoint takes the virtual service with it, and connections are refused", async () => {
+  await mode.replace(desiredOf(serviceOf([first])), signal);
+  await change(serviceOf([]));
+  assert.deepEqual(weights(), { "192.168.0.2": 0 });
+  assert.equal(await tryConnect(), "ECONNREFUSED");
+  await until(() => ipvs.service(web) === undefined, "removed");
+  assert.equal(await tryConnect(), "ECONNREFUSED");
+  assert.deepEqual(await mode.audit(signal), []);
+});
+
+test("ipvs mode: a connection keeps its endpoint, over a restart too, and its end frees it", async () => {
+  await mode.replace(desiredOf(serviceOf([first])), signal);
+  const client = connect(80, vip);
+  await once(client, "data");
+  await change(serviceOf([]));
+  const next = await makeMode();
+  try {
+    await next.replace(desiredOf(serviceOf([])), signal);
+    await sleep(4 * drainEvery);
+    assert.deepEqual(weights(), { "192.168.0.2": 0 }, "it waits");
+    client.write("still here");
+    assert.equal(String((await once(client, "data"))[0]), "still here");
+    client.resetAndDestroy();
+    // The kernel remembers a connection that was reset for 10 seconds.
+    await until(() => ipvs.service(web) === undefined, "gone", 15_000);
+  } finally {
+    next.close();
+  }
+});
+
+test("ipvs mode: an endpoint of UDP goes at once", async () => {
+  const dns = (endpoints: readonly string[]) => {
+    const decision = serviceOf(endpoints);
+    return { ...decision, service: { ...decision.service, protocol: "UDP" } } as const;
+  };
+  const key = { ...web, protocol: "UDP" } as const;
+  await mode.replace(desiredOf(dns([first, second])), signal);
+  assert.equal(ipvs.destinations(key).length, 2);
+  await mode.apply(desiredOf(dns([first])).decisions, signal);
+  assert.deepEqual(
+    ipvs.destinations(key).map(({ address }) => address),
+    ["192.168.0.2"],
+  );
+  await mode.apply(desiredOf(dns([])).decisions, signal);
+  assert.equal(ipvs.service(key), undefined);
+});
+
+test("ipvs mode: what others break is found and mended", async () => {
+  const desired = desiredOf(serviceOf([first]));
+  await mode.replace(desired, signal);
+  const faults: readonly (readonly [string, readonly string[], RegExp])[] = [
+    ["ipvsadm", ["-D", "-t", "10.96.0.10:80"], /virtual service TCP 10.96.0.10:80: gone/],
+    ["ipvsadm", ["-E", "-t", "10.96.0.10:80", "-s", "lc"], /its settings were changed/],
+    ["ipvsadm", ["-d", "-t", "10.96.0.10:80", "-r", first], /1 destinations missing/],
+    ["ipvsadm", ["-A", "-t", "10.96.0.10:81", "-s", "rr"], /virtual service TCP 10.96.0.10:81: not ours/],
+    ["ipset", ["del", "KUBE-CLUSTER-IP", "10.96.0.10,tcp:80"], /set KUBE-CLUSTER-IP: entry .* missing/],
+    ["ipset", ["add", "KUBE-6-CLUSTER-IP", "fd00::1,tcp:80"], /set KUBE-6-CLUSTER-IP: entry .* not ours/],
+    ["ip", ["addr", "del", "10.96.0.10/32", "dev", "kube-ipvs0"], /address 10.96.0.10: gone/],
+    ["ip", ["link", "del", "kube-ipvs0"], /address 10.96.0.10: gone/],
+    ["iptables-legacy", ["-t", "nat", "-F", "KUBE-SERVICES"], /table nat: chain KUBE-SERVICES/],
+    ["iptables-legacy", ["-F", "INPUT"], /table filter: chain INPUT: jump to KUBE-IPVS-FILTER missing/],
+    ["sysctl", ["-q", "net.ipv4.vs.conntrack=0"], /sysctl net\/ipv4\/vs\/conntrack is 0, not 1/],
+  ];
+  for (const [program, args, expected] of faults) {
+    execFileSync(program, args);
+    const drifts = await mode.audit(signal);
+    assert.ok(
+      drifts.some(({ what }) => expected.test(what)),
+      `${program} ${args.join(" ")}: ${JSON.stringify(drifts)}`,
+    );
+    await mode.replace(desired, signal);
+    assert.deepEqual(await mode.audit(signal), [], `${program} ${args.join(" ")}`);
+  }
+  assert.equal(await tryConnect(), "hello");
+});
+
+test("ipvs mode: settings reach the kernel; a scheduler that it lacks gives way to rr", async () => {
+  const settings = { ...defaultIpvsSettings, scheduler: "lc", strictARP: true, tcpTimeout: 321, udpTimeout: 45 };
+  const desired = desiredOf(serviceOf([first]));
+  const before = ipvs.timeouts;
+  await mode.replace({ ...desired, settings: { ...desired.settings, ipvs: settings } }, signal);
+  assert.equal(ipvs.service(web)?.scheduler, "lc");
+  assert.deepEqual(ipvs.timeouts, { ...before, tcp: 321, udp: 45 });
+  assert.equal(readSysctl("net/ipv4/conf/all/arp_ignore"), "1");
+  await change(serviceOf([first], { scheduler: "sed" }));
+  assert.equal(ipvs.service(web)?.scheduler, "sed");
+  await change(serviceOf([first], { scheduler: "nonsense" }));
+  assert.equal(ipvs.service(web)?.scheduler, "rr");
+  assert.deepEqual(await mode.audit(signal), []);
+  await change(serviceOf([first], { affinitySeconds: 50 }));
+  assert.deepEqual(ipvs.service(web), { key: web, scheduler: "mh", flags: 0x1 | 0x2 | 0x8, timeout: 50, netmask: 32 });
+  ipvs.setTimeouts(before);
+});
+
+test("ipvs mode: what is somebody else's stays, whether the mode works or is cleaned up", async () => {
+  const foreign = [
+    { kind: "address", address: parseAddress("192.168.0.2"), protocol: "TCP", port: 8443 },
+    { kind: "address", address: parseAddress("203.0.113.5"), protocol: "UDP", port: 53 },
+    { kind: "mark", family: "IPv4", mark: 9 },
+  ] as const;
+  for (const key of foreign) ipvs.putService({ key, scheduler: "rr", flags: 0, timeout: 0, netmask: 32 });
+  execFileSync("ipset", ["create", "docker-hosts", "hash:ip"]);
+  const tables =
+    "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n-A INPUT -m set --match-set docker-hosts src -j ACCEPT\nCOMMIT\n";
+  execFileSync("iptables-legacy-restore", ["--noflush"], { input: tables });
+  const others = () => lines("iptables-legacy-save").filter((line) => line.startsWith("-") && !line.includes("KUBE"));
+  const before = others();
+  await mode.replace(goldenDesired(), signal);
+  const names = new Set(foreign.map(formatService));
+  const isForeign = () => ipvs.services().filter(({ key }) => names.has(formatService(key))).length;
+  assert.equal(isForeign(), foreign.length);
+  assert.deepEqual(await mode.audit(signal), []);
+  await factory.cleanup();
+  assert.equal(ipvs.services().length, foreign.length);
+  assert.equal(isForeign(), foreign.length);
+  assert.deepEqual(lines("ipset", "list", "-n"), ["docker-hosts"]);
+  assert.deepEqual(others(), before);
+  assert.deepEqual(
+    lines("iptables-legacy-save").filter((line) => line.includes("KUBE") && !line.startsWith(":KUBE-MARK-MASQ")),
+    ["-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000"],
+  );
+  assert.throws(() => execFileSync("ip", ["link", "show", "kube-ipvs0"], { stdio: "pipe" }));
+  await factory.cleanup();
+  for (const key of foreign) ipvs.deleteService(key);
+  execFileSync("iptables-legacy", ["-F"]);
+  execFileSync("ipset", ["destroy", "docker-hosts"]);
+});
+
+test("ipvs mode: after it or before it the iptables mode can be used, and neither removes what the other uses", async () => {
+  const desired = desiredOf(serviceOf([first]));
+  const iptables = iptablesFactory("legacy");
+  const other = await iptables.create();
+  await other.replace(desired, signal);
+  assert.equal(await tryConnect(), "hello");
+  await mode.replace(desired, signal);
+  await iptables.cleanup();
+  assert.deepEqual(await mode.audit(signal), []);
+  assert.equal(await tryConnect(), "hello");
+  assert.equal(
+    lines("iptables-legacy-save").some((line) => line.includes("KUBE-SVC-")),
+    false,
+  );
+  await other.replace(desired, signal);
+  await factory.cleanup();
+  assert.deepEqual(await other.audit(signal), []);
+  assert.equal(await tryConnect(), "hello");
+  assert.deepEqual(ipvs.services(), []);
+  await iptables.cleanup();
+  other.close();
+});
+
+test("ipvs mode: it says that it can run here", async () => {
+  assert.deepEqual(await factory.probe(), { able: true });
+});
