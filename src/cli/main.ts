@@ -27,15 +27,20 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Milliseconds in which signals count as one: a terminal sends Ctrl-C to us, and so may whoever started us. */
+const oneKeystroke = 500;
+
 /** The first SIGINT or SIGTERM asks the command to end, the second ends the program at once. */
 function makeContext(): CommandContext {
   const stop = new AbortController();
+  let asked = 0;
   for (const [name, number] of [
     ["SIGINT", 2],
     ["SIGTERM", 15],
   ] as const) {
     process.on(name, () => {
-      if (stop.signal.aborted) process.exit(128 + number);
+      if (stop.signal.aborted && performance.now() - asked > oneKeystroke) process.exit(128 + number);
+      if (!stop.signal.aborted) asked = performance.now();
       stop.abort();
     });
   }

@@ -24,6 +24,8 @@ export interface DemoOptions {
 
 const manifest = fileURLToPath(new URL("../../examples/lab/hello.yaml", import.meta.url));
 const nodePort = 30_080;
+/** Pods of the example. */
+const replicas = 3;
 /** Requests in a row of the table. */
 const requests = 30;
 /** Milliseconds that a request may take. */
@@ -118,10 +120,10 @@ function makeStage(folder: LabFolder, lab: string, clusterIP: Address, { status 
 async function untilReady(folder: LabFolder, signal: AbortSignal): Promise<readonly string[]> {
   const end = systemClock.monotonic() + readyPatience;
   for (;;) {
-    const pods = (await podsOf(folder, signal)).filter(
-      ({ name, state }) => name.startsWith("hello-") && state === "Ready",
-    );
-    if (pods.length >= 3) return pods.map(({ name }) => name).sort();
+    const pods = (await podsOf(folder, signal)).filter(({ name }) => name.startsWith("hello-"));
+    // Those of an earlier time may still be ending.
+    if (pods.length === replicas && pods.every(({ state }) => state === "Ready"))
+      return pods.map(({ name }) => name).sort();
     signal.throwIfAborted();
     if (systemClock.monotonic() > end) throw new Error("the pods did not become ready: see portolan lab logs");
     await systemClock.sleep(watchEvery / 10, signal);
