@@ -49,6 +49,8 @@ import { whoami } from "./whoami/whoami.ts";
 
 /** All plugins, in the order of the chain. */
 export const plugins: readonly Plugin[] = [
+  // Has no place in the chain; others want to know its name when they are set up.
+  view,
   root,
   metadata,
   cancel,
@@ -92,5 +94,4 @@ export const plugins: readonly Plugin[] = [
   grpc,
   erratic,
   whoami,
-  view,
 ];

@@ -6,6 +6,9 @@ export class WireError extends Error {
   override name = "WireError";
 }
 
+/** The most labels that a name can have. */
+const MAX_LABELS = 127;
+
 /** Names are put together here, to be turned into a string at once. */
 const scratch = Buffer.alloc(MAX_NAME);
 
@@ -74,6 +77,7 @@ export class Reader {
     let length = 1;
     let filled = 0;
     let plain = true;
+    let jumps = 0;
     for (;;) {
       if (at >= (after < 0 ? this.end : bytes.length)) throw new WireError("a name runs past the end");
       const size = bytes[at++] ?? 0;
@@ -83,6 +87,7 @@ export class Reader {
         const target = ((size & 0x3f) << 8) | (bytes[at++] ?? 0);
         if (after < 0) after = at;
         if (target >= lowest) throw new WireError("a compression pointer does not point back");
+        if (++jumps > MAX_LABELS) throw new WireError("a name has more pointers than it can have labels");
         lowest = target;
         at = target;
         continue;

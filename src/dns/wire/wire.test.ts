@@ -16,7 +16,7 @@ import {
   tryParseName,
 } from "./names.ts";
 import { parseRecord } from "./parse.ts";
-import { WireError } from "./reader.ts";
+import { Reader, WireError } from "./reader.ts";
 import { formatRecord, is, type ResourceRecord, record } from "./record.ts";
 import { Writer } from "./writer.ts";
 
@@ -177,6 +177,12 @@ test("compression pointers must point back, and end", () => {
   assert.throws(() => query(0x40, 0, 0, 1, 0, 1), WireError, "unknown label kind");
   assert.throws(() => query(5, 97), WireError, "cut short");
   assert.throws(() => query(1, 97, 0, 0, 1, 0, 1, 9), WireError, "bytes left over");
+  // A chain of pointers that all point back, as long as a message allows.
+  const chain = Array.from({ length: 4000 }, (_, i) =>
+    i === 0 ? [0, 0] : [0xc0 | ((10 + 2 * i) >> 8), (10 + 2 * i) & 255],
+  ).flat();
+  const bytes = Uint8Array.from([...header.slice(0, 5), 0, ...header.slice(6), ...chain]);
+  assert.throws(() => new Reader(bytes, bytes.length - 2).domain(), /more pointers/);
 });
 
 test("the decoder answers any bytes with a message or a WireError", () => {
