@@ -37,6 +37,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import("./snapshot.ts")).snapshot,
   },
   {
+    name: "check",
+    summary: "Find what is wrong with Services on this node, and say what to do",
+    load: async () => (await import("./check.ts")).check,
+  },
+  {
     name: "completion",
     summary: "Print a completion script for bash, zsh or fish",
     load: async () => (await import("./completion.ts")).completion,

@@ -10,6 +10,7 @@ export { createLink, deleteLink, type LinkKind, type LinkSettings, setBridgePort
 export { type BridgePort, findLink, type Link, type LinkDetails, listLinks, type OperState } from "./links.ts";
 export { type MacAddress, parseMac, tryParseMac } from "./mac.ts";
 export { type Change, type RouteEvent, RouteMonitor, type RouteTopic } from "./monitor.ts";
+export { namespaceNumber } from "./namespaceid.ts";
 export {
   appendFdbEntry,
   deleteFdbEntry,

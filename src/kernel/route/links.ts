@@ -20,6 +20,8 @@ export interface Link {
   readonly running: boolean;
   /** Without address resolution. */
   readonly noArp: boolean;
+  /** Takes packets for anybody, as its administrator wants; absent if not. */
+  readonly promiscuous?: true;
   readonly operState: OperState;
   readonly mtu: number;
   readonly mac?: MacAddress;
@@ -69,7 +71,7 @@ export interface BridgePort {
 }
 
 /** Flags of an interface (`IFF_*`). */
-export const interfaceFlag = { up: 0x1, loopback: 0x8, running: 0x40, noArp: 0x80 } as const;
+export const interfaceFlag = { up: 0x1, loopback: 0x8, running: 0x40, noArp: 0x80, promiscuous: 0x100 } as const;
 
 /** Attributes of a link (`IFLA_*`). */
 export const linkAttribute = {
@@ -150,6 +152,7 @@ export function decodeLink(message: MessageReader): Link {
     up: (flags & interfaceFlag.up) !== 0,
     running: (flags & interfaceFlag.running) !== 0,
     noArp: (flags & interfaceFlag.noArp) !== 0,
+    ...((flags & interfaceFlag.promiscuous) !== 0 && { promiscuous: true as const }),
     operState: "unknown",
     mtu: 0,
   };

@@ -1,0 +1,13 @@
+/** Runs all checks on the facts about a node. */
+import { checks } from "./checks/index.ts";
+import type { Facts } from "./facts.ts";
+import type { Finding } from "./finding.ts";
+
+/** All that the checks find: errors before warnings, in the order of the checks. */
+export function findFaults(facts: Facts): readonly Finding[] {
+  const found = checks.flatMap((check) => check.run(facts).map((each): Finding => ({ check: check.name, ...each })));
+  return [
+    ...found.filter(({ severity }) => severity === "error"),
+    ...found.filter(({ severity }) => severity === "warning"),
+  ];
+}

@@ -1,0 +1,48 @@
+/** All checks, those of the kernel's settings first, then those of rules, ways and objects. */
+import type { Check } from "../finding.ts";
+import { bridgeNetfilter } from "./bridge-netfilter.ts";
+import { clusterCidr } from "./cluster-cidr.ts";
+import { conntrackFull } from "./conntrack-full.ts";
+import { forwardDrop } from "./forward-drop.ts";
+import { hairpin } from "./hairpin.ts";
+import { ipForward } from "./ip-forward.ts";
+import { ipvsSettings } from "./ipvs-settings.ts";
+import { legacyAndNft } from "./legacy-and-nft.ts";
+import { localTraffic } from "./local-traffic.ts";
+import { localhostNodePort } from "./localhost-node-port.ts";
+import { mtu } from "./mtu.ts";
+import { noEndpoints } from "./no-endpoints.ts";
+import { nodePortBound } from "./node-port-bound.ts";
+import { nodePortEphemeral } from "./node-port-ephemeral.ts";
+import { proxyRules } from "./proxy-rules.ts";
+import { reversePath } from "./reverse-path.ts";
+import { staleConntrack } from "./stale-conntrack.ts";
+import { staleNeighbour } from "./stale-neighbour.ts";
+import { staleRoute } from "./stale-route.ts";
+import { targetPort } from "./target-port.ts";
+import { unservedService } from "./unserved-service.ts";
+
+/** The checks. */
+export const checks: readonly Check[] = [
+  ipForward,
+  bridgeNetfilter,
+  hairpin,
+  reversePath,
+  localhostNodePort,
+  ipvsSettings,
+  nodePortEphemeral,
+  conntrackFull,
+  proxyRules,
+  unservedService,
+  clusterCidr,
+  forwardDrop,
+  legacyAndNft,
+  staleConntrack,
+  staleRoute,
+  staleNeighbour,
+  mtu,
+  noEndpoints,
+  targetPort,
+  localTraffic,
+  nodePortBound,
+];

@@ -1,0 +1,38 @@
+import { chains as names } from "../../proxy/modes/iptables/names.ts";
+import type { PlainChain } from "../chains.ts";
+import { type Check, some } from "../finding.ts";
+
+const builtIn = new Set(["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]);
+const tables = new Set(["raw", "mangle", "nat", "filter", "security"]);
+
+/** Both variants of iptables at work. */
+export const legacyAndNft: Check = {
+  name: "legacy-and-nft",
+  about: "Whether both variants of iptables have rules: each tool shows those of one, and the kernel asks both.",
+  seen: ["kubernetes/kubernetes#71305", "kubernetes/kubernetes#109811", "kubernetes/kubernetes#112477"],
+  run({ chains }) {
+    return (["ip", "ip6"] as const).flatMap((family) => {
+      const program = family === "ip" ? "iptables" : "ip6tables";
+      const of = (variant: PlainChain["variant"]) =>
+        chains.filter((each) => each.variant === variant && each.family === family && tables.has(each.table));
+      const legacy = of("legacy").filter(({ size }) => size > 0);
+      const isIptables = of("nftables").some(({ name, base }) => base !== undefined && builtIn.has(name));
+      const nft = isIptables ? of("nftables").filter(({ size }) => size > 0) : [];
+      if (legacy.length === 0 || nft.length === 0) return [];
+      const services = [legacy, nft].every((list) =>
+        list.some(({ name, table }) => table === "nat" && name === names.services),
+      );
+      const where = some(legacy.map(({ table, name }) => `${table} ${name}`));
+      return [
+        {
+          severity: services ? ("error" as const) : ("warning" as const),
+          subject: program,
+          message: services
+            ? `Rules for Services stand in both variants of ${program}, legacy and nft: packets are translated by one and judged by both, and the older ones are never updated.`
+            : `Both variants of ${program}, legacy and nft, have rules, and the kernel asks both; ${program} -S shows those of one only. Legacy: ${where}.`,
+          remedy: `${program}-legacy-save and ${program}-nft-save show them; have all programs use one variant (update-alternatives --config ${program}), then reboot or flush the other`,
+        },
+      ];
+    });
+  },
+};

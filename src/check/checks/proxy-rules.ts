@@ -1,0 +1,116 @@
+import type { Family } from "../../net/address.ts";
+import { familyOf } from "../../net/address.ts";
+import { canaryTables, jumps } from "../../proxy/modes/iptables/fixed.ts";
+import { chains as names } from "../../proxy/modes/iptables/names.ts";
+import { tableComment } from "../../proxy/modes/nftables/layout.ts";
+import type { PlainChain } from "../chains.ts";
+import type { Facts } from "../facts.ts";
+import { type Check, type Finding, some } from "../finding.ts";
+import type { ProxyFound } from "../proxies.ts";
+
+type Found = Omit<Finding, "check">;
+
+/** What another program does to a proxy's rules is seen by a proxy that runs. */
+const restart = "see whether the proxy runs, and restart it: it puts back what is missing";
+
+/** Rules of a proxy that somebody flushed or changed. */
+export const proxyRules: Check = {
+  name: "proxy-rules",
+  about:
+    "Whether the fixed part of the service proxy's rules is there and whole: its tables, hooks, jumps, and canary chains.",
+  seen: ["rancher/rke2#10469", "k3s-io/k3s#7542", "kubernetes/kubernetes#81517"],
+  run: (facts) => [...nobody(facts), ...facts.proxies.flatMap((proxy) => brokenOf(facts, proxy))],
+};
+
+/** Services, and no rules for them. */
+function nobody({ cluster, node, proxies, snapshot }: Facts): readonly Found[] {
+  if (cluster === undefined || node === undefined) return [];
+  // Cilium serves without rules.
+  if (snapshot.links.some(({ name }) => name === "cilium_host" || name === "cilium_net")) return [];
+  const families = new Set(cluster.services.flatMap(({ clusterIPs }) => clusterIPs).map(familyOf));
+  const mine = new Set(node.addresses.map(familyOf));
+  return [...families]
+    .filter((family) => mine.has(family) && !proxies.some((proxy) => proxy.family === family))
+    .map((family) => ({
+      severity: "error",
+      subject: `Services over ${family}`,
+      message: `There are no rules of any service proxy for ${family} on this node (${node.name}): no Service answers to it and its pods. Somebody flushed them, or no proxy ever ran.`,
+      remedy: restart,
+    }));
+}
+
+function brokenOf({ chains, snapshot }: Facts, proxy: ProxyFound): readonly Found[] {
+  const family = tableFamily(proxy.family);
+  const own = chains.filter((chain) => chain.variant === proxy.variant && chain.family === family);
+  const problems =
+    proxy.kind === "portolan" || proxy.kind === "kube-proxy"
+      ? ownTable(
+          own.filter(({ table }) => table === tableOf(proxy, snapshot)),
+          proxy.kind,
+        )
+      : iptables(own, proxy.kind);
+  if (problems.length === 0) return [];
+  return [
+    {
+      severity: "error",
+      subject: proxy.title,
+      message: `${proxy.title} is not whole: ${problems.length === 1 ? problems[0] : some(problems)}. Somebody flushed or changed it, and Services fail in part or altogether.`,
+      remedy: restart,
+    },
+  ];
+}
+
+/** The name of the table that a proxy of this kind has. */
+function tableOf({ kind, title }: ProxyFound, { nftables }: Facts["snapshot"]): string | undefined {
+  if (kind === "kube-proxy") return "kube-proxy";
+  return nftables.tables.find(({ comment, table }) => comment === tableComment && title.endsWith(` ${table}`))?.table;
+}
+
+/** The hooks of the two tables of nf_tables. */
+const hooks = {
+  portolan: { prerouting: "nat-prerouting", output: "nat-output", postrouting: "nat-postrouting" },
+  "kube-proxy": { prerouting: "nat-prerouting", output: "nat-output", postrouting: "nat-postrouting" },
+} as const;
+
+function ownTable(chains: readonly PlainChain[], kind: keyof typeof hooks): readonly string[] {
+  const problems: string[] = [];
+  for (const [hook, name] of Object.entries(hooks[kind])) {
+    const chain = chains.find((each) => each.name === name);
+    if (chain === undefined) problems.push(`chain ${name} is gone`);
+    else if (chain.base?.hook !== hook) problems.push(`chain ${name} is on no hook ${hook}`);
+    else if (chain.size === 0) problems.push(`chain ${name} has no rules`);
+  }
+  // Every other chain of Portolan's has rules; kube-proxy's may be empty.
+  if (kind === "portolan") {
+    for (const { name, size, base } of chains)
+      if (size === 0 && base === undefined) problems.push(`chain ${name} has no rules`);
+  }
+  return problems;
+}
+
+function iptables(chains: readonly PlainChain[], kind: ProxyFound["kind"]): readonly string[] {
+  const problems: string[] = [];
+  const find = (table: string, name: string) => chains.find((chain) => chain.table === table && chain.name === name);
+  for (const { table, from, to } of jumps) {
+    // The nat table is what Services cannot do without; the rest differs from version to version.
+    if (table !== "nat") continue;
+    const leads = find(table, from)?.rules.some(({ decided }) => decided.kind === "jump" && decided.chain === to);
+    if (!leads) problems.push(`chain ${from} of table ${table} has no jump to ${to}`);
+  }
+  for (const name of [names.services, names.postrouting, names.markMasq]) {
+    const chain = find("nat", name);
+    if (chain === undefined) problems.push(`chain ${name} of table nat is gone`);
+    else if (chain.size === 0) problems.push(`chain ${name} of table nat has no rules`);
+  }
+  if (kind === "iptables") {
+    const without = canaryTables.filter((table) => find(table, names.canary) === undefined);
+    if (without.length > 0 && without.length < canaryTables.length) {
+      problems.push(`table ${some(without)} was flushed: its chain ${names.canary} is gone`);
+    }
+  }
+  return problems;
+}
+
+function tableFamily(family: Family): string {
+  return family === "IPv4" ? "ip" : "ip6";
+}

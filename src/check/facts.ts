@@ -1,0 +1,125 @@
+/** What checks look at: one node's snapshot and, where there are any, the objects of its cluster and its pods' namespaces. */
+import type { Link } from "../kernel/route/index.ts";
+import type { ListeningSocket } from "../kernel/sockets/listening.ts";
+import { type Address, type Family, families, familyOf, isLoopback } from "../net/address.ts";
+import { type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength, prefixOf } from "../net/prefix.ts";
+import type { Snapshot } from "../trace/snapshot/index.ts";
+import { chainsOf, type PlainChain } from "./chains.ts";
+import type { CheckedNode, ClusterObjects } from "./objects.ts";
+import { findProxies, type ProxyFound } from "./proxies.ts";
+
+/** The inside of a pod, where its namespace can be seen from the node. */
+export interface PodInside {
+  /** The namespace's name. */
+  readonly namespace: string;
+  readonly addresses: readonly Address[];
+  readonly links: readonly Link[];
+  readonly sockets: readonly ListeningSocket[];
+}
+
+/** The facts about a node, and what follows from them for several checks. */
+export class Facts {
+  readonly snapshot: Snapshot;
+  readonly cluster: ClusterObjects | undefined;
+  /** Empty where they cannot be seen. */
+  readonly insides: readonly PodInside[];
+  /** The Node object that has an address of this machine. */
+  readonly node: CheckedNode | undefined;
+  /** All chains with their rules, of both variants. */
+  readonly chains: readonly PlainChain[];
+  /** Who programmed Services here. */
+  readonly proxies: readonly ProxyFound[];
+  /** The prefixes of this node's pods, as its Node or the interfaces of its pods say. */
+  readonly podPrefixes: readonly Prefix[];
+  /** Bridges with pods as ports. */
+  readonly podBridges: readonly Link[];
+  /** The node's ends of the pods' wires. */
+  readonly podLinks: readonly Link[];
+  /** The links that the default routes of the main table leave by. */
+  readonly uplinks: readonly Link[];
+
+  constructor(
+    snapshot: Snapshot,
+    more: { readonly cluster?: ClusterObjects; readonly insides?: readonly PodInside[] } = {},
+  ) {
+    this.snapshot = snapshot;
+    this.cluster = more.cluster;
+    this.insides = more.insides ?? [];
+    const own = new Set(snapshot.addresses.map(({ address }) => address).filter((address) => !isLoopback(address)));
+    this.node = more.cluster?.nodes.find(({ addresses }) => addresses.some((address) => own.has(address)));
+    this.chains = chainsOf(snapshot);
+    this.proxies = findProxies(snapshot, this.chains);
+    this.podBridges = snapshot.links.filter((link) => this.#isPodBridge(link));
+    const bridges = new Set(this.podBridges.map(({ index }) => index));
+    const routed = this.#linksOfPodRoutes();
+    this.podLinks = snapshot.links.filter(
+      ({ kind, linkNamespace, master, index }) =>
+        kind === "veth" &&
+        linkNamespace !== undefined &&
+        (master === undefined ? routed.has(index) : bridges.has(master)),
+    );
+    const fromBridges = snapshot.addresses
+      .filter((each) => bridges.has(each.interface) && each.scope === 0)
+      .map(({ address, prefixLength }) => prefixOf(address, prefixLength));
+    this.podPrefixes = [...new Set([...(this.node?.podCIDRs ?? []), ...fromBridges])];
+    const defaults = snapshot.routes.filter(
+      ({ destination, table, type }) => prefixLength(destination) === 0 && table === 254 && type === "unicast",
+    );
+    const out = new Set(defaults.flatMap(({ nextHops }) => nextHops.map((hop) => hop.interface)));
+    this.uplinks = snapshot.links.filter(({ index }) => out.has(index));
+  }
+
+  /** True if Services or pods are this machine's business. */
+  get isNode(): boolean {
+    return this.node !== undefined || this.proxies.length > 0;
+  }
+
+  sysctl(name: string): string | undefined {
+    return this.snapshot.sysctls[name];
+  }
+
+  link(index: number | undefined): Link | undefined {
+    return index === undefined ? undefined : this.snapshot.links.find((link) => link.index === index);
+  }
+
+  /** The families that this node's pods have. */
+  get podFamilies(): readonly Family[] {
+    return families.filter((family) => this.podPrefixes.some((prefix) => prefixFamily(prefix) === family));
+  }
+
+  /** Whether an address is of a pod of this node, as far as prefixes tell. */
+  isPod(address: Address): boolean {
+    return this.podPrefixes.some(
+      (prefix) => prefixFamily(prefix) === familyOf(address) && prefixContains(prefix, address),
+    );
+  }
+
+  #isPodBridge({ kind, index, name }: Link): boolean {
+    if (kind !== "bridge") return false;
+    const { links, addresses } = this.snapshot;
+    if (!links.some((port) => port.master === index && port.linkNamespace !== undefined)) return false;
+    if (/^(cni|cbr)\d+$|^kube-bridge$/.test(name)) return true;
+    const cidrs = this.node?.podCIDRs ?? [];
+    return addresses.some(
+      (each) =>
+        each.interface === index &&
+        cidrs.some((cidr) => prefixFamily(cidr) === familyOf(each.address) && prefixContains(cidr, each.address)),
+    );
+  }
+
+  /** Links with a route to one address alone that is a pod's: how Calico and the plugin `ptp` lead to pods. */
+  #linksOfPodRoutes(): ReadonlySet<number> {
+    const pods = new Set(this.cluster?.pods.flatMap(({ addresses }) => addresses) ?? []);
+    const cidrs = this.node?.podCIDRs ?? [];
+    const indexes = this.snapshot.routes.flatMap(({ destination, nextHops, table }) => {
+      const address = prefixAddress(destination);
+      const single = table === 254 && prefixLength(destination) === (familyOf(address) === "IPv4" ? 32 : 128);
+      if (!single) return [];
+      const isPod =
+        pods.has(address) ||
+        cidrs.some((cidr) => prefixFamily(cidr) === familyOf(address) && prefixContains(cidr, address));
+      return isPod ? nextHops.map((hop) => hop.interface ?? -1) : [];
+    });
+    return new Set(indexes);
+  }
+}

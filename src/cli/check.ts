@@ -1,0 +1,183 @@
+/** `portolan check`: finds what is wrong with the Services of a node. */
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gunzipSync } from "node:zlib";
+import { findFaults } from "../check/check.ts";
+import { checks } from "../check/checks/index.ts";
+import { Facts } from "../check/facts.ts";
+import { explanationOf, type Finding } from "../check/finding.ts";
+import { lookInside, readObjects } from "../check/gather.ts";
+import { formatFinding, formatReport, formatSummary, type Style } from "../check/report.ts";
+import { durationFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
+import { commandLine, InvalidInputError } from "../config/problems.ts";
+import { KubeClient } from "../kube/client.ts";
+import { findCluster, KubeconfigError } from "../kube/kubeconfig.ts";
+import { errorText } from "../telemetry/log.ts";
+import { capture, largestDocument, parseSnapshot, type Snapshot } from "../trace/snapshot/index.ts";
+import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
+
+const flags = {
+  namespace: stringFlag(
+    "",
+    { help: "A named network namespace (ip netns) to look into, instead of this one." },
+    "name",
+  ),
+  snapshot: stringFlag("", { help: "A file of `portolan snapshot` to look at, instead of this machine." }, "file"),
+  kubeconfig: stringFlag(
+    "",
+    {
+      help: "The cluster whose Services, EndpointSlices, Pods and Nodes are compared with the node. Without it: that of KUBECONFIG or ~/.kube/config, or this pod's, if there is one; none for snapshots and namespaces.",
+    },
+    "file",
+  ),
+  output: stringFlag("text", { help: "text or json.", shorthand: "o" }, "format"),
+  watch: switchFlag(false, { help: "Go on looking, and print what changes.", shorthand: "w" }),
+  interval: durationFlag(5000, { help: "How often to look with --watch." }),
+  list: switchFlag(false, { help: "List the checks and end." }),
+  help: switchFlag(false, { help: "Explain the command." }),
+};
+
+type Values = ReturnType<typeof parseFlags<typeof flags>>["values"];
+
+/** The status for what {@link check} found. */
+const foundStatus = 3;
+/** Milliseconds that the API server may take. */
+const patience = 20_000;
+
+/** The command. */
+export const check: Command = {
+  name: "check",
+  summary: "Find what is wrong with Services on this node, and say what to do",
+  description:
+    "Looks at this node's links, routes, settings, rules, connections and sockets, whoever made them, and at the objects of its cluster, and names faults that real clusters have. It changes nothing. Needs root. Each check is explained in docs/check.md.",
+  usage: "[flags]",
+  examples: [
+    { line: "portolan check", what: "look at this node" },
+    { line: "portolan check --watch", what: "go on looking while you repair" },
+    { line: "portolan check --snapshot node1.json.gz -o json", what: "look at what somebody sent" },
+    {
+      line: "portolan check --namespace ptl-lab-node1 --kubeconfig $(portolan lab kubeconfig)",
+      what: "look at a node of a lab",
+    },
+  ],
+  flags,
+  choices: ["--watch", "--snapshot", "--namespace", "--kubeconfig", "--output", "--list"],
+  statuses: { [exitStatus.ok]: "nothing found", [foundStatus]: "something was found, errors or warnings" },
+  async run(args, context) {
+    const { values, rest } = parseFlags(flags, args);
+    const wrong = (problem: string) => new InvalidInputError(commandLine, [problem]);
+    if (rest.length > 0) throw wrong(`unexpected argument ${JSON.stringify(rest[0])}`);
+    if (values.help) {
+      context.out(commandHelp(check));
+      return exitStatus.ok;
+    }
+    if (values.list) {
+      context.out(checks.map(({ name, about }) => `${name}\n    ${about}\n`).join(""));
+      return exitStatus.ok;
+    }
+    if (!["text", "json"].includes(values.output)) throw wrong(`-o ${values.output}: must be text or json`);
+    if (values.snapshot !== "" && values.namespace !== "") throw wrong("--snapshot and --namespace exclude each other");
+    if (values.snapshot !== "" && values.watch) throw wrong("--watch needs a node: a snapshot does not change");
+    if (values.interval < 100) throw wrong("--interval must be 100ms or more");
+    const client = clientOf(values, context);
+    try {
+      return values.watch ? await watch(values, client, context) : await once(values, client, context);
+    } finally {
+      await client?.destroy();
+    }
+  },
+};
+
+async function once(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<number> {
+  const facts = await gather(values, client, context);
+  const findings = findFaults(facts);
+  if (values.output === "json") context.out(`${JSON.stringify(asJson(facts, findings), undefined, 2)}\n`);
+  else context.out(formatReport(facts.snapshot.name, findings, styleOf()));
+  return findings.length === 0 ? exitStatus.ok : foundStatus;
+}
+
+/** Prints what is new and what is gone, until somebody ends it. */
+async function watch(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<number> {
+  const style = styleOf();
+  let before: ReadonlyMap<string, Finding> | undefined;
+  while (!context.signal.aborted) {
+    let facts: Facts;
+    try {
+      facts = await gather(values, client, context);
+    } catch (error) {
+      if (context.signal.aborted) break;
+      throw error;
+    }
+    const findings = findFaults(facts);
+    const now = new Map(findings.map((each) => [`${each.check} ${each.subject}`, each]));
+    const came = [...now].filter(([key]) => !before?.has(key)).map(([, each]) => each);
+    const went = [...(before ?? [])].filter(([key]) => !now.has(key)).map(([, each]) => each);
+    const time = facts.snapshot.time;
+    if (values.output === "json") {
+      for (const each of came) context.out(`${JSON.stringify({ time, change: "found", ...entry(each) })}\n`);
+      for (const each of went) context.out(`${JSON.stringify({ time, change: "gone", ...entry(each) })}\n`);
+    } else if (before === undefined || came.length + went.length > 0) {
+      for (const each of went) context.out(`GONE ${each.subject} (${each.check})\n\n`);
+      for (const each of came) context.out(`${formatFinding(each, style)}\n`);
+      context.out(`${time} ${formatSummary(facts.snapshot.name, findings, style)}\n\n`);
+    }
+    before = now;
+    await sleep(values.interval, undefined, { signal: context.signal }).catch(() => {});
+  }
+  return before === undefined || before.size === 0 ? exitStatus.ok : foundStatus;
+}
+
+async function gather(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<Facts> {
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(patience)]);
+  // Objects first: rules follow them, not the other way round.
+  const cluster = client && (await readObjects(client, signal));
+  const live = values.snapshot === "";
+  const namespace = values.namespace === "" ? undefined : values.namespace;
+  const snapshot = live ? await capture(namespace) : readSnapshot(values.snapshot);
+  for (const each of snapshot.missing) context.err(`not looked at: ${each}\n`);
+  const insides = live ? lookInside(snapshot, namespace) : [];
+  return new Facts(snapshot, { ...(cluster && { cluster }), insides });
+}
+
+/** The cluster to ask: the one that is named, or the one that is at hand for the machine itself. */
+function clientOf({ kubeconfig, snapshot, namespace }: Values, { err }: CommandContext): KubeClient | undefined {
+  if (kubeconfig !== "") return new KubeClient(findCluster({ kubeconfig }));
+  const without = "Services, pods and nodes are not looked at: name a cluster with --kubeconfig\n";
+  if (snapshot === "" && namespace === "") {
+    try {
+      return new KubeClient(findCluster({}));
+    } catch (error) {
+      if (!(error instanceof KubeconfigError)) throw error;
+      err(`${errorText(error)}\n`);
+    }
+  }
+  err(without);
+  return undefined;
+}
+
+function readSnapshot(file: string): Snapshot {
+  let bytes: Uint8Array = readFileSync(file);
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) bytes = gunzipSync(bytes, { maxOutputLength: largestDocument });
+  if (bytes.length > largestDocument) throw new Error(`${file}: longer than ${largestDocument} bytes, no snapshot`);
+  return parseSnapshot(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"), file);
+}
+
+function asJson({ snapshot, cluster, insides, proxies }: Facts, findings: readonly Finding[]) {
+  return {
+    schemaVersion: 1,
+    node: snapshot.name,
+    time: snapshot.time,
+    proxies: proxies.map(({ title }) => title),
+    lookedAt: { objects: cluster !== undefined, podNamespaces: insides.length, missing: snapshot.missing },
+    findings: findings.map(entry),
+  };
+}
+
+function entry(finding: Finding) {
+  return { ...finding, seen: checks.find(({ name }) => name === finding.check)?.seen, docs: explanationOf(finding) };
+}
+
+function styleOf(): Style {
+  const { isTTY, columns } = process.stdout;
+  return { colour: isTTY === true && !process.env.NO_COLOR, width: isTTY && columns ? Math.min(columns, 120) : 100 };
+}
