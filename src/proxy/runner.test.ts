@@ -290,6 +290,12 @@ test("drift that the kernel tells of is mended at once, told of, and not more th
   await clock.pass(1);
   assert.deepEqual(mode.take(), [`replace ${key}`]);
   assert.equal(metric('portolan_drift_repairs_total\\{mode="nftables"\\}'), 2);
+  mode.onDrift({ what: "and again" });
+  await clock.pass(1000);
+  assert.match(
+    events.at(-1)?.note ?? "",
+    /\(3 times in a row: does another service proxy run on this node\?\): and again$/,
+  );
 });
 
 test("the kernel is compared every syncPeriod, and programmed as a whole every hour", async (t) => {

@@ -48,6 +48,8 @@ const resyncMs = 3_600_000;
 const firstRetryMs = 500;
 /** Mending what others break again and again must not take all of the machine. */
 const betweenRepairsMs = 1000;
+/** Repairs that follow each other faster are of one fight with somebody. */
+const fightMs = 10_000;
 /** As many drifts are told of in one Event. */
 const mostDrifts = 10;
 /** Comparing with the kernel may take this part of the time. */
@@ -67,6 +69,8 @@ export class Runner {
   #queuedAt: number | undefined;
   #wake = () => {};
   #lastRepair = Number.NEGATIVE_INFINITY;
+  /** Repairs in a row, each soon after the one before. */
+  #repairs = 0;
   // What is to be done once the kernel is programmed, gathered over failures.
   #triggers: Trigger[] = [];
   #udp = new Set<DecisionKey>();
@@ -243,14 +247,18 @@ export class Runner {
 
   #repaired(drifts: readonly Drift[]): void {
     const { clock, events, metrics, mode } = this.#options;
-    this.#lastRepair = clock.monotonic();
+    const now = clock.monotonic();
+    this.#repairs = now - this.#lastRepair < fightMs ? this.#repairs + 1 : 1;
+    this.#lastRepair = now;
     metrics.driftRepairs.labels(mode.name).add(1);
     const what = drifts.map((drift) => drift.what).join("; ");
+    const fight =
+      this.#repairs < 3 ? "" : ` (${this.#repairs} times in a row: does another service proxy run on this node?)`;
     events.record({
       type: "Warning",
       reason: "DriftRepaired",
       action: "Repair",
-      note: `Somebody else changed the rules of mode ${mode.name}, they are as decided again: ${what}`,
+      note: `Somebody else changed the rules of mode ${mode.name}, they are as decided again${fight}: ${what}`,
     });
   }
 

@@ -4,6 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { after, beforeEach, test } from "node:test";
 import * as ffi from "../../src/kernel/ffi.ts";
+import { openNftables, readGeneration } from "../../src/kernel/nftables/index.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import { parsePrefix } from "../../src/net/prefix.ts";
 import type { Desired, Drift } from "../../src/proxy/modes/mode.ts";
@@ -119,6 +120,23 @@ test("a table of the same name that somebody else made is left alone, with an er
   assert.equal(listing(), before);
 });
 
+test("where one family's table is somebody else's, the other family's is not touched either", async () => {
+  nft("add", "table", "ip6", "portolan");
+  const before = listing();
+  const { settings, decisions } = desired(three);
+  const both = { ...settings, families: { ...settings.families, IPv6: { ...everything, serviceCIDRs: [] } } };
+  await assert.rejects(mode.replace({ settings: both, decisions }), /table ip6 portolan was not made by Portolan/);
+  assert.equal(listing(), before);
+});
+
+test("where nothing differs nothing is written, so that another proxy of this node sees no interference", async () => {
+  await mode.replace(desired(three));
+  using socket = openNftables();
+  const { id } = readGeneration(socket);
+  await mode.replace(desired(three));
+  assert.equal(readGeneration(socket).id, id);
+});
+
 test("whatever is wrong with the table, it is as decided after a replacement", async () => {
   await mode.replace(desired(three));
   const right = listing();
@@ -134,6 +152,8 @@ test("whatever is wrong with the table, it is as decided after a replacement", a
     ["add", "chain", "ip", "portolan", "extra", "{ type filter hook input priority 0; }"],
     ["add", "set", "ip", "portolan", "extra", "{ type ipv4_addr; }"],
     ["flush", "chain", "ip", "portolan", "nat-postrouting"],
+    ["chain", "ip", "portolan", "nat-postrouting", "{ policy drop; }"],
+    ["add", "table", "ip", "portolan", "{ flags dormant; }"],
   ];
   for (const damage of damages) {
     nft(...damage);

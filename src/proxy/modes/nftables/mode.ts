@@ -17,7 +17,7 @@ import { type Element, elementsOfSettings, identityOf } from "./elements.ts";
 import { setsOf, tableName } from "./layout.ts";
 import { affinityChain, type ChainText, type RulesetSettings, ruleset } from "./ruleset.ts";
 import { difference, type Edits, Reconciler, TableState } from "./state.ts";
-import { isSame, KernelTable, type TableContent } from "./table.ts";
+import { accepts, isSame, KernelTable, type TableContent } from "./table.ts";
 
 /** A family that is served: what is in the kernel for it. */
 interface Served {
@@ -60,6 +60,8 @@ export class NftablesMode implements Mode {
   }
 
   async replace({ settings, decisions }: Desired): Promise<void> {
+    // A table that is somebody else's is found before any of them is changed.
+    for (const family of families) this.#tables[family].exists();
     for (const family of families) {
       const table = this.#tables[family];
       const own = rulesetSettings(settings, family, this.#guarded?.[family]);
@@ -229,6 +231,8 @@ function changesOf(changes: Changes, family: Family): ReadonlyMap<DecisionKey, D
 /** What differs between the kernel and what was put there, as far as it was read. */
 function compare(content: TableContent, table: TableRef, family: Family, served: Served): readonly string[] {
   const found: string[] = [];
+  if (content.dormant) found.push("dormant");
+  for (const chain of content.chains) if (!accepts(chain)) found.push(`chain ${chain.chain}: policy drop`);
   const there = new Set(content.chains.map(({ chain }) => chain));
   for (const { name, rules } of chainsOf(family, served)) {
     if (!there.delete(name)) found.push(`chain ${name}: gone`);

@@ -13,6 +13,7 @@ import {
   listSets,
   listTables,
   type NftSet,
+  type Table,
   type TableRef,
   Transaction,
 } from "../../../kernel/nftables/index.ts";
@@ -26,6 +27,8 @@ import type { Step } from "./steps.ts";
 
 /** What is in the kernel. */
 export interface TableContent {
+  /** True if somebody put the table to sleep: none of its chains runs. */
+  readonly dormant: boolean;
   readonly chains: readonly Chain[];
   /** Without anonymous ones. */
   readonly sets: ReadonlyMap<string, NftSet>;
@@ -66,7 +69,8 @@ export class KernelTable {
    * @throws {ForeignTableError} if somebody else made it.
    */
   read(what: { readonly elements: boolean }): TableContent | undefined {
-    if (!this.#exists()) return undefined;
+    const table = this.#find();
+    if (table === undefined) return undefined;
     const { ref } = this;
     const sets = new Map<string, NftSet>();
     const elements: Element[] = [];
@@ -84,13 +88,15 @@ export class KernelTable {
       list.push(fingerprint(expressions));
       rules.set(chain, list);
     }
-    return { chains: listChains(this.#socket, ref), sets, rules, ...(what.elements && { elements }) };
+    const dormant = table.flags?.includes("dormant") === true;
+    return { dormant, chains: listChains(this.#socket, ref), sets, rules, ...(what.elements && { elements }) };
   }
 
   /**
    * Makes the sets and chains that are missing, writes the rules that are not as they should be, removes what does not
    * belong there, and applies edits, all at once. Rules that are right stay: a packet that is under way in rules that
-   * are being replaced would be lost. A table whose chains or sets are of another make is replaced whole.
+   * are being replaced would be lost, and another proxy on this node would take it for interference. A table whose
+   * chains or sets are of another make is replaced whole.
    *
    * @param content what is there.
    * @param editsFrom what leads from these elements to the right ones, in parts.
@@ -107,9 +113,12 @@ export class KernelTable {
     const transaction = new Transaction();
     const fits = content !== undefined && isCompatible(content, chains, sets);
     if (content !== undefined && !fits) transaction.deleteTable(ref);
-    transaction.addTable({ ...ref, comment: tableComment });
+    if (!fits || content.dormant) transaction.addTable({ ...ref, comment: tableComment });
     for (const set of sets.values()) if (!fits || !content.sets.has(set.set)) transaction.addSet(set);
-    for (const { name, base } of chains) transaction.addChain({ ...ref, chain: name, ...(base && { base }) });
+    const there = new Set(fits ? content.chains.filter(accepts).map(({ chain }) => chain) : []);
+    for (const { name, base } of chains) {
+      if (!there.has(name)) transaction.addChain({ ...ref, chain: name, ...(base && { base }) });
+    }
     for (const { name, rules } of chains) {
       if (fits && isSame(content.rules.get(name), rules)) continue;
       if (fits) transaction.flushRules({ ...ref, chain: name });
@@ -140,16 +149,20 @@ export class KernelTable {
 
   /** Removes the table, if it is there and ours. */
   remove(): void {
-    if (!this.#exists()) return;
+    if (!this.exists()) return;
     this.#transaction.deleteTable(this.ref);
     this.#transaction.commit(this.#socket);
   }
 
-  #exists(): boolean {
+  /** Whether there is such a table. @throws {ForeignTableError} if somebody else made it. */
+  exists(): boolean {
+    return this.#find() !== undefined;
+  }
+
+  #find(): Table | undefined {
     const [table] = listTables(this.#socket, this.ref);
-    if (table === undefined) return false;
-    if (table.comment !== tableComment) throw new ForeignTableError(this.ref);
-    return true;
+    if (table !== undefined && table.comment !== tableComment) throw new ForeignTableError(this.ref);
+    return table;
   }
 
   #apply(transaction: Transaction, { deletes, adds }: Edits): void {
@@ -215,6 +228,11 @@ export class KernelTable {
     }
     return step;
   }
+}
+
+/** False for a chain whose policy somebody set to drop. */
+export function accepts({ base }: Chain): boolean {
+  return base?.policy !== "drop";
 }
 
 /** True if the rules of a chain, as `TableContent.rules` has them, are these. */
