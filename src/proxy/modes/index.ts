@@ -1,11 +1,12 @@
 /** The modes that this program has, and which of them to take. */
 import { iptables } from "./iptables/index.ts";
+import { ipvs } from "./ipvs/index.ts";
 import type { ModeFactory } from "./mode.ts";
 import { nftables } from "./nftables/index.ts";
 import { userspace } from "./userspace/index.ts";
 
 /** All modes, the best first: that is the order in which they are tried where the configuration names none. */
-export const modeFactories: readonly ModeFactory[] = [nftables, iptables, userspace];
+export const modeFactories: readonly ModeFactory[] = [nftables, iptables, ipvs, userspace];
 
 /** The names of all modes, the best first. */
 export const modeNames: readonly string[] = modeFactories.map(({ name }) => name);

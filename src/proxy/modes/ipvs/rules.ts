@@ -34,7 +34,7 @@ export const chains = {
 } as const;
 
 /** What the rules depend on; of the context of the iptables mode what they have in common. */
-export type RuleContext = Pick<Context, "family" | "mark" | "pods">;
+export type RuleContext = Pick<Context, "family" | "mark" | "pods" | "nodePortAddresses">;
 
 const fresh = "-m conntrack --ctstate NEW";
 
@@ -57,7 +57,8 @@ export function rulesOf(context: RuleContext): readonly RuleChain[] {
 }
 
 /** Who is masqueraded. What happens to a packet afterwards is IPVS's business. */
-function natChains({ family, mark, pods }: RuleContext): RuleChain[] {
+function natChains(context: RuleContext): RuleChain[] {
+  const { family, mark, pods } = context;
   const to = lookup(family, "dst,dst");
   const masquerade = `-j ${chains.markMasq}`;
   const fromNode = "-m addrtype --src-type LOCAL";
@@ -86,8 +87,7 @@ function natChains({ family, mark, pods }: RuleContext): RuleChain[] {
     `${to("KUBE-EXTERNAL-IP")} ${masquerade}`,
     ...local(to("KUBE-EXTERNAL-IP-LOCAL")),
     ...known.map((set) => `${to(set)} -j RETURN`),
-    // A node port answers on addresses of the node, not on those of services.
-    `-m set ! --match-set ${nameIn("KUBE-IPVS-IPS", family)} dst -m addrtype --dst-type LOCAL -j ${chains.nodePort}`,
+    ...nodePortPlaces(context).map((match) => `${match} -j ${chains.nodePort}`),
   ];
   const port = lookup(family, "dst");
   const nodePort = [
@@ -116,6 +116,12 @@ function natChains({ family, mark, pods }: RuleContext): RuleChain[] {
     { table: "nat", name: chains.services, rules: services },
     { table: "nat", name: chains.postrouting, rules: postrouting },
   ];
+}
+
+/** What matches packets to addresses on which node ports answer: those of the node, not those of services. */
+function nodePortPlaces({ family, nodePortAddresses }: RuleContext): readonly string[] {
+  if (nodePortAddresses.kind === "addresses") return nodePortAddresses.addresses.map((address) => `-d ${address}`);
+  return [`-m set ! --match-set ${nameIn("KUBE-IPVS-IPS", family)} dst -m addrtype --dst-type LOCAL`];
 }
 
 /** Who is refused. The chains see new connections only. */
