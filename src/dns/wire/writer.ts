@@ -23,7 +23,7 @@ export class Writer {
   /** The first name of the message, nearly always the name that is asked for and answered. */
   #first = "";
   #firstAt = 0;
-  /** Suffixes that were written, with their offsets. The suffixes of the first name join when a second name comes. */
+  /** Suffixes of other names that were written, with their offsets; those of the first too if it has escapes. */
   readonly #suffixes = new Map<string, number>();
 
   /** @param capacity the largest message, in bytes. */
@@ -125,10 +125,11 @@ export class Writer {
 
   #compressed(name: string): void {
     const suffixes = this.#suffixes;
-    if (suffixes.size === 0 && this.#first !== "") this.#remember(this.#first, this.#firstAt);
+    const first = this.#first;
+    if (suffixes.size === 0 && first.includes("\\")) this.#remember(first, this.#firstAt);
     for (let start = 0; start < name.length && name !== "."; ) {
       const suffix = start === 0 ? name : name.slice(start);
-      const known = suffixes.get(suffix);
+      const known = this.#inFirst(suffix) ?? suffixes.get(suffix);
       if (known !== undefined) {
         this.u16(0xc000 | known);
         return;
@@ -137,6 +138,16 @@ export class Writer {
       start = this.#label(name, start);
     }
     this.u8(0);
+  }
+
+  /** Where a suffix of the first name stands: without escapes, each character is a byte, and each dot a length. */
+  #inFirst(suffix: string): number | undefined {
+    const first = this.#first;
+    const before = first.length - suffix.length;
+    if (before < 0 || !first.endsWith(suffix) || first.includes("\\")) return undefined;
+    if (before > 0 && first.charCodeAt(before - 1) !== 46) return undefined;
+    const at = this.#firstAt + before;
+    return at <= MAX_POINTER ? at : undefined;
   }
 
   #remember(name: string, at: number): void {

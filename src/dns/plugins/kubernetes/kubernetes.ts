@@ -45,6 +45,7 @@ export class KubernetesHandler implements Handler {
   readonly cluster: Cluster;
   readonly #site: Site;
   readonly #machineSearch: readonly string[];
+  #lastSoa: { readonly zone: string; readonly serial: number; readonly soa: ResourceRecord } | undefined;
 
   constructor(options: KubernetesOptions, site: Site) {
     this.options = options;
@@ -294,8 +295,14 @@ export class KubernetesHandler implements Handler {
     return reply(query.message, { rcode, authority: [this.#soa(zone)] });
   }
 
+  /** The SOA record: the one of the query before, as long as zone and serial are the same. */
   #soa(zone: string): ResourceRecord {
-    return soaRecord(zone, this.options.ttl, this.cluster.serial);
+    const { serial } = this.cluster;
+    if (this.#lastSoa?.serial !== serial || this.#lastSoa.zone !== zone) {
+      const soa = soaRecord(zone, this.options.ttl, serial);
+      this.#lastSoa = { zone, serial, soa };
+    }
+    return this.#lastSoa.soa;
   }
 }
 
