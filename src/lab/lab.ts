@@ -5,6 +5,7 @@ import { isSystemError } from "../kernel/errno.ts";
 import { KubeClient, resourcePath } from "../kube/client.ts";
 import { startControllers } from "../kube/controllers/start.ts";
 import { findCluster } from "../kube/kubeconfig.ts";
+import { nodes } from "../kube/objects/node.ts";
 import { type ApiServer, startApiServer } from "../kube/server/server.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
@@ -85,6 +86,7 @@ export class Lab {
     await this.#gate.open(namespaceNames(this.#spec.name).wire, gatePort);
     await this.#publishApi();
     progress(`nodes: ${this.#spec.nodes.map(({ name }) => name).join(", ")}`);
+    await this.#forgetOthers();
     for (const node of this.#spec.nodes) this.#nodes.set(node.name, this.#makeNode(node.name));
     const { signal } = this.#stop;
     await Promise.all([...this.#nodes.values()].map((node) => node.start(this.#spec.mode, signal)));
@@ -237,6 +239,18 @@ export class Lab {
       this.#stop.signal,
     );
     this.#client = new KubeClient(findCluster({ kubeconfig: this.#server.kubeconfig }), { clock: this.#parts.clock });
+  }
+
+  /** Takes nodes out of the API that the lab had in an earlier life. */
+  async #forgetOthers(): Promise<void> {
+    const { signal } = this.#stop;
+    const list = (await this.#needClient().send({ path: resourcePath(nodes) }, signal)) as {
+      readonly items: readonly { readonly metadata: { readonly name: string } }[];
+    };
+    for (const { metadata } of list.items) {
+      if (this.#spec.nodes.some(({ name }) => name === metadata.name)) continue;
+      await new LabNode(this.#spec, { name: metadata.name, index: 0, zone: "" }, this.#nodeParts()).forget(signal);
+    }
   }
 
   /** Gives Service `kubernetes` its endpoint: the gate. */

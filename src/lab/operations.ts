@@ -6,7 +6,7 @@ import { signalProcess } from "../kernel/programs.ts";
 import { systemClock } from "../telemetry/clock.ts";
 import { type ControlRequest, control, type LabStatus } from "./control.ts";
 import { sweep } from "./network/machines.ts";
-import { type LabWishes, makeSpec } from "./plan/spec.ts";
+import { type LabSpec, type LabWishes, makeSpec } from "./plan/spec.ts";
 import { LabFolder } from "./state.ts";
 
 /** What became of a wish for a lab. */
@@ -43,14 +43,26 @@ export async function up(
   needRoot();
   const folder = new LabFolder(wishes.name);
   if (folder.supervisor() !== undefined) return { started: false, status: await untilReady(folder, progress, signal) };
+  const { name } = wishes;
   const before = folder.read();
-  const { name, ...asked } = wishes;
-  const usual = { name, nodes: 2, mode: "", dualStack: false, zones: [] };
-  if (before === undefined || Object.keys(asked).length > 0) {
-    folder.write({ spec: makeSpec({ ...usual, ...wishes }), apiPort: before?.apiPort ?? 0 });
-  }
+  folder.write({ spec: specFor(wishes, before?.spec), apiPort: before?.apiPort ?? 0 });
   startSupervisor(folder, name);
   return { started: true, status: await untilReady(folder, progress, signal) };
+}
+
+/** The lab that is wished for: what the wishes leave open is as it was before, or as is usual. */
+function specFor(wishes: PartialWishes, before: LabSpec | undefined): LabSpec {
+  const usual = { nodes: 2, mode: "", dualStack: false, zones: [] };
+  if (before === undefined) return makeSpec({ ...usual, ...wishes });
+  const { name, mode = before.mode, dualStack } = wishes;
+  if (dualStack !== undefined && dualStack !== before.families.length > 1) {
+    throw new Error(
+      `lab ${name} has the address families that it was made with: portolan lab reset --name ${name} first`,
+    );
+  }
+  if (wishes.nodes === undefined && wishes.zones === undefined) return { ...before, mode };
+  const { nodes = before.nodes.length, zones = before.nodes.map(({ zone }) => zone).filter(Boolean) } = wishes;
+  return makeSpec({ name, mode, dualStack: before.families.length > 1, nodes, zones });
 }
 
 /** Ends a lab; what its API holds stays for the next time. @returns whether there was anything to end. */

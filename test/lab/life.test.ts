@@ -247,6 +247,18 @@ test("names are resolved in pods, as the cluster's DNS knows them", async () => 
   assert.equal(await lookup("nobody.example"), "");
 });
 
+test("a lab comes back with other nodes if one wants it", async () => {
+  await lab.lab("down");
+  await lab.lab("up", "--nodes", "1");
+  assert.equal(await lab.kubectl("get", "nodes", "-o", "name"), "node/node1\n");
+  await lab.kubectl("rollout", "status", "deployment/spread", "--timeout=10s");
+  const nodes = await lab.field("pods", "range .items[*]}{.spec.nodeName} {end", "-l", "app=spread");
+  assert.deepEqual([...new Set(nodes.trim().split(" "))], ["node1"]);
+  await lab.lab("down");
+  assert.match((await lab.try("up", "--dual-stack")).err, /has the address families that it was made with/);
+  await lab.lab("up", "--nodes", "2");
+});
+
 test("two labs run side by side, dual-stack if one wants it, and reset forgets", async () => {
   const other = new TestLab();
   try {
