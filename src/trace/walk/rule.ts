@@ -4,6 +4,9 @@ import {
   type Expression,
   formatVerdict,
   hostU32Bytes,
+  type Masq,
+  type Nat,
+  type Redir,
   type Register,
   type Rule,
   type Verdict,
@@ -16,6 +19,7 @@ import { compareKnown, equals, isKnown, Registers } from "./registers.ts";
 import type { Found } from "./sets.ts";
 import { assuming, joinStates, type State } from "./state.ts";
 import type { World } from "./world.ts";
+import { evaluateMatch, readTarget } from "./xtables.ts";
 
 /** What became of a packet at a rule. */
 export interface RuleResult {
@@ -284,21 +288,8 @@ function evaluate(expression: Expression, thread: Thread, rule: Rule, where: Whe
       const isIPv4 = state.packet.family === "IPv4";
       if (expression.kind === "nat" && (expression.family === "ip") !== isIPv4) return go(thread);
       const range = natRange(expression, registers, state);
-      const nat = range === undefined ? undefined : applyNat(expression, range, state, where, world);
-      if (nat === undefined) {
-        return end(thread, { kind: "lost", why: `what ${expression.kind} translates to is not known` });
-      }
-      return nat.flatMap(({ state: translated, effect, share }) =>
-        end(
-          {
-            ...thread,
-            state: { ...translated, probability: translated.probability * share },
-            effects: [...thread.effects, effect],
-            ...(nat.length > 1 && { choice: `1 of ${nat.length}` }),
-          },
-          { kind: "accept" },
-        ),
-      );
+      if (range === undefined) return end(thread, { kind: "lost", why: "what it translates to is not known" });
+      return translated(thread, expression, range, where, world);
     }
 
     case "counter":
@@ -350,29 +341,65 @@ function evaluate(expression: Expression, thread: Thread, rule: Rule, where: Whe
       return end(thread, { kind: "lost", why: "tproxy gives it to a local socket" });
     case "fwd":
       return end(thread, { kind: "lost", why: "it is sent out of another interface" });
-    case "match":
-      return expression.name === "comment" ? go(thread) : depends(thread, `iptables' match ${expression.name} holds`);
-    case "target":
-      return harmlessTargets.has(expression.name)
-        ? go(thread)
-        : end(thread, { kind: "lost", why: `iptables' target ${expression.name} is not followed` });
+    case "match": {
+      const condition = evaluateMatch(expression, state, world);
+      if (condition.kind === "known") return decide(thread, condition.holds, () => condition.text);
+      if (condition.kind === "depends") return depends(thread, condition.text);
+      const { probability, text } = condition;
+      const share = (part: number) => ({ ...state, probability: state.probability * part });
+      const held = { ...thread, state: share(probability), choice: `${Math.round(100 * probability)} % of packets` };
+      if (probability >= 1) return go(held);
+      return [...go(held), ...miss({ ...thread, state: share(1 - probability) }, `not ${text}`)];
+    }
+    case "target": {
+      const action = readTarget(expression, state);
+      if (action.kind === "nothing") return go(thread);
+      if (action.kind === "unknown") {
+        return end(thread, { kind: "lost", why: `iptables' target ${expression.name} is not followed` });
+      }
+      if (action.kind === "reject") return end({ ...thread, answer: action.how }, { kind: "drop" });
+      if (action.kind === "mark") {
+        return set(
+          { packet: { ...state.packet, mark: action.mark } },
+          `sets the mark to 0x${action.mark.toString(16)}`,
+        );
+      }
+      const family = state.packet.family === "IPv4" ? "ip" : "ip6";
+      const flags = action.random ? (["random"] as const) : [];
+      const { type } = action;
+      const nat =
+        type === "dnat" || type === "snat"
+          ? ({ kind: "nat", type, family, flags } as const)
+          : ({ kind: type, flags } as const);
+      return translated(thread, nat, action.range, where, world);
+    }
     case "unknown":
       return end(thread, { kind: "lost", why: `expression ${expression.name} is not known to this program` });
   }
 }
 
-/** Targets of iptables after which the packet goes on as it was, for what is told here. */
-const harmlessTargets = new Set([
-  "LOG",
-  "NFLOG",
-  "TRACE",
-  "AUDIT",
-  "TCPMSS",
-  "CHECKSUM",
-  "CLASSIFY",
-  "SECMARK",
-  "CONNSECMARK",
-]);
+/** The branches of a translation: the rule ends with it. */
+function translated(
+  thread: Thread,
+  nat: Nat | Masq | Redir,
+  range: NatRange,
+  where: Where,
+  world: World,
+): readonly Next[] {
+  const all = applyNat(nat, range, thread.state, where, world);
+  if (all === undefined) return end(thread, { kind: "lost", why: "what it translates to is not known" });
+  return all.flatMap(({ state, effect, share }) =>
+    end(
+      {
+        ...thread,
+        state: { ...state, probability: state.probability * share },
+        effects: [...thread.effects, effect],
+        ...(all.length > 1 && { choice: `1 of ${all.length}` }),
+      },
+      { kind: "accept" },
+    ),
+  );
+}
 
 type CompareOp = "eq" | "neq" | "lt" | "lte" | "gt" | "gte";
 
