@@ -26,6 +26,8 @@ export interface ClusterName {
   readonly namespace: string;
   /** Of a pod: its address with dashes. */
   readonly name: string;
+  /** `name.namespace` */
+  readonly key: string;
   readonly endpoint: string;
   readonly port: string;
   readonly protocol: string;
@@ -56,6 +58,8 @@ const noItems: Found = { kind: "items", items: [] };
  * @returns undefined for names that can never exist.
  */
 export function parseClusterName(base: string): ClusterName | undefined {
+  const plain = parsePlain(base);
+  if (plain !== undefined) return plain;
   if (base === "" || base === "svc" || base === "pod") return name("apex");
   const labels = labelsOf(base);
   const last = labels.at(-1);
@@ -74,6 +78,22 @@ export function parseClusterName(base: string): ClusterName | undefined {
   }
 }
 
+/** `service.namespace.svc`, which most queries are for: without taking all labels apart. */
+function parsePlain(base: string): ClusterName | undefined {
+  const end = base.length - ".svc".length;
+  const dot = base.indexOf(".");
+  if (dot <= 0 || base.indexOf(".", dot + 1) !== end || !base.endsWith(".svc") || base.includes("\\")) return undefined;
+  return {
+    kind: "service",
+    namespace: base.slice(dot + 1, end),
+    name: base.slice(0, dot),
+    key: base.slice(0, end),
+    endpoint: "",
+    port: "",
+    protocol: "",
+  };
+}
+
 function name(
   kind: ClusterName["kind"],
   namespace = "",
@@ -82,7 +102,7 @@ function name(
   port = "",
   protocol = "",
 ): ClusterName {
-  return { kind, namespace, name: service, endpoint, port, protocol };
+  return { kind, namespace, name: service, key: `${service}.${namespace}`, endpoint, port, protocol };
 }
 
 function withoutUnderscore(label = ""): string {
@@ -115,7 +135,7 @@ function findPod(directory: Directory, options: LookupOptions, { namespace, name
 }
 
 function findService(directory: Directory, options: LookupOptions, cluster: ClusterName): Found {
-  const key = `${cluster.name}.${cluster.namespace}`;
+  const { key } = cluster;
   const service = directory.service(key);
   if (service === undefined) return nothing;
   const plain = cluster.endpoint === "" && cluster.port === "" && cluster.protocol === "";
