@@ -37,8 +37,8 @@ export function findCommand(name: string): CommandEntry {
     name,
     commands.map((command) => command.name),
   );
-  const hint = meant === undefined ? "see portolan help" : `did you mean ${meant}?`;
-  throw new InvalidInputError(commandLine, [`unknown command ${JSON.stringify(name)}: ${hint}`]);
+  const hint = meant === undefined ? "" : `: did you mean ${meant}?`;
+  throw new InvalidInputError(commandLine, [`unknown command ${JSON.stringify(name)}${hint}`]);
 }
 
 /** The command. */

@@ -2,6 +2,7 @@
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { errorText } from "../telemetry/log.ts";
 import { type CommandContext, commandHelp, exitStatus } from "./command.ts";
+import { commands } from "./commands.ts";
 import { findCommand, overview } from "./help.ts";
 
 async function main(args: readonly string[]): Promise<number> {
@@ -21,7 +22,7 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     const usage = error instanceof InvalidInputError && error.what === commandLine;
     context.err(`Error: ${usage ? error.problems.join("\n       ") : errorText(error)}\n`);
-    if (usage) context.err(`See "portolan help${first.startsWith("-") ? "" : ` ${first}`}".\n`);
+    if (usage) context.err(`See "portolan help${isCommand(first) ? ` ${first}` : ""}".\n`);
     if (!usage && process.env.PORTOLAN_DEBUG && error instanceof Error) context.err(`${error.stack}\n`);
     return usage ? exitStatus.usage : exitStatus.failure;
   }
@@ -29,6 +30,11 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** Milliseconds in which signals count as one: a terminal sends Ctrl-C to us, and so may whoever started us. */
 const oneKeystroke = 500;
+
+/** True for commands that have a page in the help. */
+function isCommand(name: string): boolean {
+  return name !== "help" && commands.some((command) => command.name === name);
+}
 
 /** The first SIGINT or SIGTERM asks the command to end, the second ends the program at once. */
 function makeContext(): CommandContext {

@@ -112,7 +112,7 @@ export function loadKubeconfig(files: readonly string[], overrides: KubeconfigOv
   const configs = files.map(readConfig);
   const contextName = overrides.context ?? firstText(configs, "current-context");
   if (contextName === undefined && overrides.server === undefined) {
-    throw new KubeconfigError(`${files.join(", ")}: current-context: Required value: name a context with --context`);
+    throw new KubeconfigError(`${files.join(", ")}: current-context: Required value: name one of the contexts`);
   }
   const context = contextName === undefined ? undefined : findEntry(configs, "contexts", contextName);
   const clusterName = context?.text("cluster");

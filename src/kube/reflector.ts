@@ -258,7 +258,8 @@ export class Reflector<T> {
 
   #report(error: unknown): void {
     this.#parts.hooks.onError?.(this.#watch.resource.plural, error);
-    const message = errorText(error);
+    const brokenOff = error instanceof Error && "code" in error && error.code === "UND_ERR_SOCKET";
+    const message = brokenOff ? `The connection broke off: ${errorText(error)}` : errorText(error);
     if (message === this.#failure) {
       this.#log.debug(2, "Still cannot watch", { err: message });
     } else {

@@ -32,7 +32,7 @@ test("without a command the overview goes to standard error, with --help to stan
 test("an unknown command is wrong usage, and the one that was meant is named", () => {
   const { status, err } = run(program, ["proxi"]);
   assert.equal(status, 2);
-  assert.match(err, /^Error: unknown command "proxi": did you mean proxy\?\n/);
+  assert.match(err, /^Error: unknown command "proxi": did you mean proxy\?\nSee "portolan help"\.\n$/);
 });
 
 test("every command's help begins with examples and fits 80 columns", async () => {
