@@ -1,0 +1,138 @@
+/** Every fault that a lab can be broken with is found, on the nodes that have it and by the check that is about it. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { findFaults } from "../../src/check/check.ts";
+import { Facts } from "../../src/check/facts.ts";
+import { lookInside, readObjects } from "../../src/check/gather.ts";
+import { KubeClient } from "../../src/kube/client.ts";
+import { findCluster } from "../../src/kube/kubeconfig.ts";
+import { faults } from "../../src/lab/faults/index.ts";
+import { capture, formatSnapshot, parseSnapshot } from "../../src/trace/snapshot/index.ts";
+import { eventually, TestLab } from "../lab/testlab.ts";
+
+const lab = new TestLab();
+const manifest = new URL("../../examples/lab/hello.yaml", import.meta.url).pathname;
+const program = new URL("../../portolan", import.meta.url).pathname;
+const kubeconfig = () => lab.env.KUBECONFIG ?? "";
+let client: KubeClient;
+
+before(async () => {
+  await lab.lab("up");
+  await lab.kubectl("apply", "-f", manifest);
+  await lab.kubectl("scale", "deployment", "hello", "--replicas=4");
+  await lab.kubectl("rollout", "status", "deployment/hello", "--timeout=20s");
+  client = new KubeClient(findCluster({ kubeconfig: kubeconfig() }));
+});
+after(async () => {
+  await client?.destroy();
+  await lab.remove();
+});
+
+/** What is found on both nodes: `node1 check`, each once. */
+async function found(): Promise<readonly string[]> {
+  const names = new Set<string>();
+  for (const node of ["node1", "node2"]) {
+    const cluster = await readObjects(client, AbortSignal.timeout(10_000));
+    // Through the document, as snapshots of others come.
+    const snapshot = parseSnapshot(formatSnapshot(await capture(lab.namespace(node))), node);
+    const facts = new Facts(snapshot, { cluster, insides: lookInside(snapshot, lab.namespace(node)) });
+    for (const { check } of findFaults(facts)) names.add(`${node} ${check}`);
+  }
+  return [...names].sort();
+}
+
+const expected: Readonly<Record<string, readonly string[]>> = {
+  "wrong-selector": ["node1 no-endpoints", "node2 no-endpoints"],
+  "wrong-target-port": ["node1 target-port", "node2 target-port"],
+  "local-without-endpoints": ["node1 local-traffic"],
+  "wrong-cluster-cidr": ["node1 cluster-cidr"],
+  "flushed-rules": ["node1 proxy-rules"],
+  "stale-udp-conntrack": ["node1 stale-conntrack"],
+  "hairpin-off": ["node1 hairpin", "node2 hairpin"],
+  "bridge-nf-off": ["node1 bridge-netfilter", "node2 bridge-netfilter"],
+  "ip-forward-off": ["node1 ip-forward"],
+  "forward-drop": ["node1 forward-drop"],
+  "second-chain-drops": ["node1 forward-drop"],
+  "legacy-rules": ["node1 forward-drop"],
+  "rp-filter": ["node1 reverse-path"],
+  mtu: ["node2 mtu"],
+  "stale-route": ["node1 stale-route"],
+  "stale-neighbour": ["node1 stale-neighbour"],
+};
+
+test("every fault is looked for here", () => {
+  assert.deepEqual(Object.keys(expected).sort(), faults.map(({ name }) => name).sort());
+});
+
+for (const [fault, wanted] of Object.entries(expected)) {
+  test(`fault ${fault} is found, and nothing before and after`, async () => {
+    const as = (value: readonly string[]) => (names: readonly string[]) => names.join() === value.join();
+    await eventually(`${fault}: nothing at first`, found, as([]));
+    await lab.lab("break", fault);
+    await eventually(`${fault}: found`, found, as(wanted));
+    await lab.lab("repair");
+    await eventually(`${fault}: nothing again`, found, as([]));
+  });
+}
+
+/** Runs `portolan check` on the first node. */
+function check(...args: readonly string[]) {
+  return lab.run([program, "check", "--namespace", lab.namespace("node1"), "--kubeconfig", kubeconfig(), ...args]);
+}
+
+test("the program says what it found, as text and as JSON, and by its status", async () => {
+  const healthy = await check();
+  assert.deepEqual([healthy.code, healthy.err], [0, ""]);
+  assert.match(healthy.out, /: nothing found\n$/);
+  await lab.lab("break", "ip-forward-off");
+  try {
+    const { code, out } = await check();
+    assert.equal(code, 3);
+    assert.match(
+      out,
+      /^ERROR net\.ipv4\.ip_forward\n {4}net\.ipv4\.ip_forward is 0: [\s\S]*Do: sysctl -w net\.ipv4\.ip_forward=1/,
+    );
+    const json = await check("-o", "json");
+    assert.equal(json.code, 3);
+    const { findings, lookedAt } = JSON.parse(json.out);
+    assert.deepEqual(
+      findings.map((each: { readonly check: string; readonly severity: string }) => [each.check, each.severity]),
+      [["ip-forward", "error"]],
+    );
+    assert.equal(lookedAt.objects, true);
+    assert.ok(lookedAt.podNamespaces >= 2);
+  } finally {
+    await lab.lab("repair");
+  }
+});
+
+test("a snapshot in a file is looked at as the node itself, and one that is none is refused", async () => {
+  const file = `${lab.folder}/node1.json.gz`;
+  await lab.lab("break", "forward-drop");
+  const { code } = await lab.run([program, "snapshot", "--namespace", lab.namespace("node1"), "-o", file]);
+  await lab.lab("repair");
+  assert.equal(code, 0);
+  const looked = await lab.run([program, "check", "--snapshot", file]);
+  assert.equal(looked.code, 3);
+  assert.match(looked.out, /^ERROR nftables table ip filter, chain FORWARD\n/);
+  const refused = await lab.run([program, "check", "--snapshot", manifest]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /hello\.yaml: not a snapshot, or cut off/);
+});
+
+test("with --watch what comes and goes is printed, once each", async () => {
+  const argv = [program, "check", "--namespace", lab.namespace("node1"), "--kubeconfig", kubeconfig()];
+  const child = lab.start([...argv, "--watch", "--interval", "200ms", "-o", "json"]);
+  const lines: { readonly change: string; readonly check: string }[] = [];
+  child.stdout?.on("data", (text) => {
+    for (const line of String(text).trim().split("\n")) lines.push(JSON.parse(line));
+  });
+  const changes = () => lines.map((line) => `${line.change} ${line.check}`).join();
+  await sleep(1000);
+  await lab.lab("break", "hairpin-off");
+  await eventually("the fault is printed", changes, (text) => text === "found hairpin");
+  await lab.lab("repair");
+  await eventually("its end is printed", changes, (text) => text === "found hairpin,gone hairpin");
+  child.kill("SIGINT");
+});
