@@ -3,12 +3,13 @@ import { existsSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type ConntrackEntry, conntrackParts, deleteConntrack, openConntrack } from "../kernel/conntrack/index.ts";
 import { isNotFound } from "../kernel/netlink/index.ts";
-import { listAddresses, openRoute, RouteMonitor } from "../kernel/route/index.ts";
+import { findLink, listAddresses, openRoute, RouteMonitor } from "../kernel/route/index.ts";
 import type { Family } from "../net/address.ts";
 import { protocolNumbers } from "../net/protocol.ts";
 import { staleUdp, type UdpEntry } from "../service/conntrack.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { AddressSource } from "./inputs.ts";
+import { deviceName } from "./modes/ipvs/device.ts";
 import type { ConntrackCleaner } from "./runner.ts";
 
 /** Milliseconds that a search of the connection tracker may keep the thread. */
@@ -19,12 +20,13 @@ export function servedFamilies(): readonly Family[] {
   return existsSync("/proc/net/if_inet6") ? ["IPv4", "IPv6"] : ["IPv4"];
 }
 
-/** The addresses of this machine, as the kernel tells them. */
+/** The addresses of this machine, as the kernel tells them, without those that the ipvs mode gives it for services. */
 export function hostAddresses(log: Logger): AddressSource {
   return {
     list() {
       using socket = openRoute();
-      return listAddresses(socket).map(({ address }) => address);
+      const services = findLink(socket, deviceName)?.index;
+      return listAddresses(socket).flatMap((each) => (each.interface === services ? [] : [each.address]));
     },
     watch(onChange, signal) {
       void watchAddresses(onChange, signal).catch((error: unknown) => {
@@ -35,8 +37,16 @@ export function hostAddresses(log: Logger): AddressSource {
 }
 
 async function watchAddresses(onChange: () => void, signal: AbortSignal): Promise<void> {
-  using monitor = new RouteMonitor(["addresses"]);
-  for await (const _ of monitor.events(signal)) onChange();
+  using monitor = new RouteMonitor(["addresses", "links"]);
+  using socket = openRoute();
+  let services = findLink(socket, deviceName)?.index;
+  for await (const event of monitor.events(signal)) {
+    if (event.kind === "link") {
+      if (event.link.name === deviceName) services = event.link.index;
+    } else if (event.kind !== "address" || event.address.interface !== services) {
+      onChange();
+    }
+  }
 }
 
 /** Searches the kernel's connection tracker for stale UDP entries. */

@@ -56,6 +56,13 @@ export async function mendRules(
   if (input.length > 0) await xtables.restore(family, input, signal);
 }
 
+/** The chains to remove. KUBE-MARK-MASQ stays: kubelet uses it too. */
+const own: Readonly<Record<string, readonly string[]>> = {
+  mangle: [chains.firewall, chains.sourceRanges],
+  filter: [chains.filter, chains.outFilter, chains.nodePort, chains.forward, chains.firewall, chains.sourceRanges],
+  nat: [chains.services, chains.nodePort, chains.loadBalancer, chains.postrouting],
+};
+
 /** The chains that the iptables mode has as well, by these names. */
 const common: Readonly<Record<string, readonly string[]>> = {
   filter: [chains.forward, chains.firewall],
@@ -63,8 +70,7 @@ const common: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Removes the rules of a family. Chains that the iptables mode has too are left to it where it is in use. KUBE-MARK-MASQ
- * stays: kubelet uses it too.
+ * Removes the rules of a family. Chains that the iptables mode has too are left to it where it is in use.
  */
 export async function removeRules(xtables: Xtables, family: Family, signal?: AbortSignal): Promise<void> {
   // A kernel without this variant, or without IPv6, has no rules of it.
@@ -73,7 +79,7 @@ export async function removeRules(xtables: Xtables, family: Family, signal?: Abo
   const iptables = canaryTables.some((table) => rulesIn(saved, table, iptablesChains.canary) !== undefined);
   const input: string[] = [];
   for (const { name: table, chains: present } of saved) {
-    const doomed = new Set<string>(Object.values(chains).filter((name) => name !== chains.markMasq));
+    const doomed = new Set(own[table]);
     if (iptables) for (const name of common[table] ?? []) doomed.delete(name);
     const ours = [...present.keys()].filter((name) => doomed.has(name));
     if (ours.length === 0) continue;
