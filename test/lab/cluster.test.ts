@@ -94,7 +94,7 @@ test("kubectl creates, exposes, scales, explains, compares and deletes", async (
   await lab.kubectl("delete", "deployment,service", "plain");
   await lab.kubectl("wait", "--for=delete", "pod", "-l", "app=plain", "--timeout=15s");
   assert.deepEqual(
-    lab.namespaces().filter((name) => name.includes("pod")),
+    lab.namespaces().filter((name) => name.includes("-pod-default.")),
     [],
   );
 });

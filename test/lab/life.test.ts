@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { processesInside, processStart } from "../../src/kernel/programs.ts";
 import { eventually, TestLab } from "./testlab.ts";
 
@@ -41,95 +41,97 @@ function clean(spec: { readonly containers: readonly object[] }): object {
   return { ...spec, containers };
 }
 
-test("a pod's command is a program of this machine, in a place of its own", async () => {
-  const script = "hostname; cat /etc/resolv.conf; echo $GREETING $POD_IP; exec sleep 1000";
-  const env = [
-    { name: "GREETING", value: "hello" },
-    { name: "POD_IP", valueFrom: { fieldRef: { fieldPath: "status.podIP" } } },
-  ];
-  await run("program", { command: ["sh", "-c", script], env });
-  await lab.kubectl("wait", "--for=condition=Ready", "pod/program", "--timeout=10s");
-  const address = await lab.field("pod program", ".status.podIP");
-  const log = await eventually(
-    "it has said it all",
-    () => lab.lab("logs", "program"),
-    (text) => text.includes("hello"),
-  );
-  assert.match(log, /^program\n/);
-  assert.match(log, /^nameserver 10\.96\.0\.10$/m);
-  assert.ok(log.includes(`hello ${address}`), log);
-  assert.equal((await lab.try("exec", "program", "--", "sh", "-c", "hostname; exit 7")).out, "program\n");
-  assert.equal((await lab.try("exec", "program", "--", "sh", "-c", "exit 7")).code, 7);
-  assert.equal(await lab.kubectl("logs", "program"), log);
-  assert.equal(await lab.kubectl("exec", "program", "--", "hostname"), "program\n");
-  assert.equal((await lab.run(["kubectl", "exec", "-i", "program", "--", "cat"], "said\n")).out, "said\n");
-  await lab.kubectl("delete", "pod", "program", "--grace-period=1");
-  assert.ok(!lab.namespaces().includes(lab.namespace("default/program")));
-});
-
-test("what ends is started again, or not, as restartPolicy says", async () => {
-  await run("never", { command: ["sh", "-c", "exit 3"], restartPolicy: "Never" });
-  await run("done", { command: ["true"], restartPolicy: "OnFailure" });
-  await run("always", { command: ["sh", "-c", "exit 4"] });
-  await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/never", "--timeout=10s");
-  await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/done", "--timeout=10s");
-  assert.equal(await lab.field("pod never", `${container("main")}.state.terminated.exitCode`), "3");
-  await eventually(
-    "it restarts",
-    () => lab.field("pod always", `${container("main")}.restartCount`),
-    (count) => Number(count) >= 2,
-  );
-  assert.equal(await lab.field("pod always", `${container("main")}.lastState.terminated.exitCode`), "4");
-  await lab.kubectl("delete", "pod", "never", "done", "always", "--grace-period=1");
-});
-
-test("init containers run before, one after the other", async () => {
-  const file = join(lab.folder, "order");
-  const step = (name: string) => ({ name, image: "x", command: ["sh", "-c", `echo ${name} >> ${file}`] });
-  await run("init", {
-    command: ["sh", "-c", `echo main >> ${file}; exec sleep 1000`],
-    initContainers: [step("one"), step("two")],
-    terminationGracePeriodSeconds: 1,
+describe("pods", { concurrency: 3 }, () => {
+  test("a pod's command is a program of this machine, in a place of its own", async () => {
+    const script = "hostname; cat /etc/resolv.conf; echo $GREETING $POD_IP; exec sleep 1000";
+    const env = [
+      { name: "GREETING", value: "hello" },
+      { name: "POD_IP", valueFrom: { fieldRef: { fieldPath: "status.podIP" } } },
+    ];
+    await run("program", { command: ["sh", "-c", script], env });
+    await lab.kubectl("wait", "--for=condition=Ready", "pod/program", "--timeout=10s");
+    const address = await lab.field("pod program", ".status.podIP");
+    const log = await eventually(
+      "it has said it all",
+      () => lab.lab("logs", "program"),
+      (text) => text.includes("hello"),
+    );
+    assert.match(log, /^program\n/);
+    assert.match(log, /^nameserver 10\.96\.0\.10$/m);
+    assert.ok(log.includes(`hello ${address}`), log);
+    assert.equal((await lab.try("exec", "program", "--", "sh", "-c", "hostname; exit 7")).out, "program\n");
+    assert.equal((await lab.try("exec", "program", "--", "sh", "-c", "exit 7")).code, 7);
+    assert.equal(await lab.kubectl("logs", "program"), log);
+    assert.equal(await lab.kubectl("exec", "program", "--", "hostname"), "program\n");
+    assert.equal((await lab.run(["kubectl", "exec", "-i", "program", "--", "cat"], "said\n")).out, "said\n");
+    await lab.kubectl("delete", "pod", "program", "--grace-period=1");
+    assert.ok(!lab.namespaces().includes(lab.namespace("default/program")));
   });
-  await lab.kubectl("wait", "--for=condition=Ready", "pod/init", "--timeout=10s");
-  assert.equal(readFileSync(file, "utf8"), "one\ntwo\nmain\n");
-  await lab.kubectl("delete", "pod", "init");
-});
 
-test("a pod that fails its liveness probe is started again, and one that fails its readiness probe is not ready", async () => {
-  const probe = (path: string) => ({ httpGet: { path, port: 8080 }, periodSeconds: 1, failureThreshold: 1 });
-  await run("probed", {
-    ports: [{ containerPort: 8080 }],
-    livenessProbe: probe("/healthz"),
-    readinessProbe: probe("/readyz"),
-    env: [{ name: "SHUTDOWN_DELAY", value: "0" }],
+  test("what ends is started again, or not, as restartPolicy says", async () => {
+    await run("never", { command: ["sh", "-c", "exit 3"], restartPolicy: "Never" });
+    await run("done", { command: ["true"], restartPolicy: "OnFailure" });
+    await run("always", { command: ["sh", "-c", "exit 4"] });
+    await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/never", "--timeout=10s");
+    await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/done", "--timeout=10s");
+    assert.equal(await lab.field("pod never", `${container("main")}.state.terminated.exitCode`), "3");
+    await eventually(
+      "it restarts",
+      () => lab.field("pod always", `${container("main")}.restartCount`),
+      (count) => Number(count) >= 2,
+    );
+    assert.equal(await lab.field("pod always", `${container("main")}.lastState.terminated.exitCode`), "4");
+    await lab.kubectl("delete", "pod", "never", "done", "always", "--grace-period=1");
   });
-  await lab.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=10s");
-  const address = await lab.field("pod probed", ".status.podIP");
-  await lab.get("node1", `http://${address}:8080/readyz?set=false`);
-  await lab.kubectl("wait", "--for=condition=Ready=false", "pod/probed", "--timeout=10s");
-  await lab.get("node1", `http://${address}:8080/readyz?set=true`);
-  await lab.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=10s");
-  await lab.get("node1", `http://${address}:8080/healthz?set=false`);
-  await eventually(
-    "it restarts",
-    () => lab.field("pod probed", `${container("main")}.restartCount`),
-    (count) => count === "1",
-  );
-  assert.equal(await lab.field("pod probed", ".status.podIP"), address);
-  await lab.kubectl("delete", "pod", "probed");
-});
 
-test("before a pod ends its hook runs, then it is asked, then it is killed when its time is over", async () => {
-  const file = join(lab.folder, "ending");
-  const script = `trap "echo term >> ${file}" TERM; while :; do sleep 0.05; done`;
-  const preStop = { exec: { command: ["sh", "-c", `echo hook >> ${file}`] } };
-  await run("stubborn", { command: ["sh", "-c", script], lifecycle: { preStop }, terminationGracePeriodSeconds: 1 });
-  await lab.kubectl("wait", "--for=condition=Ready", "pod/stubborn", "--timeout=10s");
-  const began = Date.now();
-  await lab.kubectl("delete", "pod", "stubborn");
-  assert.equal(readFileSync(file, "utf8"), "hook\nterm\n");
-  assert.ok(Date.now() - began >= 900, "it had its second");
+  test("init containers run before, one after the other", async () => {
+    const file = join(lab.folder, "order");
+    const step = (name: string) => ({ name, image: "x", command: ["sh", "-c", `echo ${name} >> ${file}`] });
+    await run("init", {
+      command: ["sh", "-c", `echo main >> ${file}; exec sleep 1000`],
+      initContainers: [step("one"), step("two")],
+      terminationGracePeriodSeconds: 1,
+    });
+    await lab.kubectl("wait", "--for=condition=Ready", "pod/init", "--timeout=10s");
+    assert.equal(readFileSync(file, "utf8"), "one\ntwo\nmain\n");
+    await lab.kubectl("delete", "pod", "init");
+  });
+
+  test("a pod that fails its liveness probe is started again, and one that fails its readiness probe is not ready", async () => {
+    const probe = (path: string) => ({ httpGet: { path, port: 8080 }, periodSeconds: 1, failureThreshold: 1 });
+    await run("probed", {
+      ports: [{ containerPort: 8080 }],
+      livenessProbe: probe("/healthz"),
+      readinessProbe: probe("/readyz"),
+      env: [{ name: "SHUTDOWN_DELAY", value: "0" }],
+    });
+    await lab.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=10s");
+    const address = await lab.field("pod probed", ".status.podIP");
+    await lab.get("node1", `http://${address}:8080/readyz?set=false`);
+    await lab.kubectl("wait", "--for=condition=Ready=false", "pod/probed", "--timeout=10s");
+    await lab.get("node1", `http://${address}:8080/readyz?set=true`);
+    await lab.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=10s");
+    await lab.get("node1", `http://${address}:8080/healthz?set=false`);
+    await eventually(
+      "it restarts",
+      () => lab.field("pod probed", `${container("main")}.restartCount`),
+      (count) => count === "1",
+    );
+    assert.equal(await lab.field("pod probed", ".status.podIP"), address);
+    await lab.kubectl("delete", "pod", "probed");
+  });
+
+  test("before a pod ends its hook runs, then it is asked, then it is killed when its time is over", async () => {
+    const file = join(lab.folder, "ending");
+    const script = `trap "echo term >> ${file}" TERM; while :; do sleep 0.05; done`;
+    const preStop = { exec: { command: ["sh", "-c", `echo hook >> ${file}`] } };
+    await run("stubborn", { command: ["sh", "-c", script], lifecycle: { preStop }, terminationGracePeriodSeconds: 1 });
+    await lab.kubectl("wait", "--for=condition=Ready", "pod/stubborn", "--timeout=10s");
+    const began = Date.now();
+    await lab.kubectl("delete", "pod", "stubborn");
+    assert.equal(readFileSync(file, "utf8"), "hook\nterm\n");
+    assert.ok(Date.now() - began >= 900, "it had its second");
+  });
 });
 
 test("nodes come and go, and pods with them", async () => {
