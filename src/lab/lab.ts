@@ -49,6 +49,8 @@ export interface NodeStatus {
 const gatePort = 6443;
 /** Milliseconds until a proxy must serve. */
 const proxyPatience = 30_000;
+/** Milliseconds until a proxy that serves must do so in another mode. */
+const modePatience = 15_000;
 /** Milliseconds that a lab waits for its DNS. */
 const dnsPatience = 10_000;
 /** Milliseconds between two looks at a proxy. */
@@ -118,12 +120,21 @@ export class Lab {
     );
   }
 
-  /** Has every node's proxy work in another mode, and waits until all do. */
+  /** Has every node's proxy work in another mode, and waits until all do. If one cannot, all stay as they were. */
   async setMode(mode: string): Promise<void> {
-    this.#change({ ...this.#spec, mode });
+    const before = this.#spec.mode;
     const running = [...this.#nodes.values()].filter((node) => node.running);
-    for (const node of running) node.configureProxy(mode);
-    await Promise.all(running.map((node) => this.#untilServing(node, mode)));
+    const configure = (wanted: string) => {
+      this.#change({ ...this.#spec, mode: wanted });
+      for (const node of running) node.configureProxy(wanted);
+    };
+    configure(mode);
+    try {
+      await Promise.all(running.map((node) => this.#untilServing(node, mode, modePatience)));
+    } catch (error) {
+      configure(before);
+      throw error;
+    }
   }
 
   /** Has one node's proxy take other addresses for those of pods; without `cidr`, those that are. */
@@ -299,10 +310,10 @@ export class Lab {
     log.warn("The cluster's DNS does not answer yet", { deployment: dnsDeployment });
   }
 
-  async #untilServing(node: LabNode, mode?: string): Promise<void> {
+  async #untilServing(node: LabNode, mode?: string, patience = proxyPatience): Promise<void> {
     const { clock } = this.#parts;
     const { signal } = this.#stop;
-    const end = clock.monotonic() + proxyPatience;
+    const end = clock.monotonic() + patience;
     for (;;) {
       const now = await node.proxy.mode(signal);
       if (now !== undefined && (mode === undefined || mode === "" || now === mode)) return;

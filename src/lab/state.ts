@@ -12,7 +12,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { isSystemError } from "../kernel/errno.ts";
 import { processStart } from "../kernel/programs.ts";
-import type { LabSpec } from "./plan/spec.ts";
+import { type LabSpec, labNameProblem } from "./plan/spec.ts";
 
 /** Where labs lie: below XDG_STATE_HOME where that is set, else in /var/lib. */
 export function labsFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
@@ -22,7 +22,9 @@ export function labsFolder(env: Readonly<Record<string, string | undefined>> = p
 /** The names of all labs that left something on disk, sorted. */
 export function listLabs(root: string = labsFolder()): readonly string[] {
   try {
-    return readdirSync(root).sort();
+    return readdirSync(root)
+      .filter((name) => labNameProblem(name) === undefined)
+      .sort();
   } catch (error) {
     if (isSystemError(error, "ENOENT")) return [];
     throw error;

@@ -3,7 +3,7 @@ import { durationFlag, floatFlag, stringFlag } from "../../config/flags.ts";
 import { impair } from "../../lab/network/impair.ts";
 import { ask } from "../../lab/operations.ts";
 import { exitStatus } from "../command.ts";
-import { labNameOf, labPart, wrongUsage } from "./part.ts";
+import { checkMode, labNameOf, labPart, wrongUsage } from "./part.ts";
 
 /** `lab mode`. */
 export const mode = labPart({
@@ -11,11 +11,8 @@ export const mode = labPart({
   usage: "MODE",
   summary: "Have every node's proxy work in another mode; no connection breaks",
   flags: {},
-  async run({ values, args: [wanted, ...more], context }) {
-    const { modeNames } = await import("../../proxy/modes/index.ts");
-    if (wanted === undefined || more.length > 0 || !modeNames.includes(wanted)) {
-      throw wrongUsage(`name one mode: ${modeNames.join(", ")}`);
-    }
+  async run({ values, args: [wanted = "", ...more], context }) {
+    await checkMode(more.length > 0 ? "" : wanted);
     const name = labNameOf(values);
     await ask(name, { op: "mode", mode: wanted }, context.signal);
     context.err(`All proxies of lab ${name} work in mode ${wanted}\n`);

@@ -4,7 +4,7 @@ import { up as bringUp, reset as forget, down as takeDown } from "../../lab/oper
 import { LabFolder, listLabs } from "../../lab/state.ts";
 import { exitStatus } from "../command.ts";
 import { programVersion } from "../version.ts";
-import { labNameOf, labPart, wrongUsage } from "./part.ts";
+import { checkMode, labNameOf, labPart, wrongUsage } from "./part.ts";
 
 /** `lab up`. */
 export const up = labPart({
@@ -23,6 +23,7 @@ export const up = labPart({
   async run({ values, given, args, context }) {
     if (args.length > 0) throw wrongUsage(`unexpected argument ${JSON.stringify(args[0])}`);
     const name = labNameOf(values);
+    if (values.mode !== "") await checkMode(values.mode);
     const began = performance.now();
     const wishes = {
       name,

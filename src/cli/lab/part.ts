@@ -48,6 +48,13 @@ export function labNameOf({ name }: { readonly name: string }): string {
   return name;
 }
 
+/** Refuses a mode that the proxy does not have. @throws {InvalidInputError} that lists those that there are. */
+export async function checkMode(mode: string): Promise<void> {
+  // The modes are a good part of the proxy, and of no use to the other commands.
+  const { modeNames } = await import("../../proxy/modes/index.ts");
+  if (!modeNames.includes(mode)) throw wrongUsage(`name one mode: ${modeNames.join(", ")}`);
+}
+
 /** Wrong usage of the command line. */
 export function wrongUsage(problem: string): InvalidInputError {
   return new InvalidInputError(commandLine, [problem]);
