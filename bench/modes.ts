@@ -1,15 +1,25 @@
 /**
- * How long proxy modes need: for a first load, for one change, for a comparison with the kernel.
- * `node bench/modes.ts [SERVICES...]` prints a table; it needs root, and works in a network namespace of its own.
+ * All proxy modes beside each other: first load, one change, comparison with the kernel, a new connection.
+ * `npm run bench -- modes [SERVICES...]` prints a table, writes bench/results/modes.json and draws
+ * docs/modes/comparison.svg. It needs root, and works in a network namespace of its own.
  */
+import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { cpus, release } from "node:os";
+import { join } from "node:path";
 import * as ffi from "../src/kernel/ffi.ts";
-import { type Address, addressFromBytes } from "../src/net/address.ts";
+import { addAddress, openRoute, setLink } from "../src/kernel/route/index.ts";
+import { type Address, addressFromBytes, parseAddress } from "../src/net/address.ts";
 import { parsePrefix } from "../src/net/prefix.ts";
 import { iptablesFactory } from "../src/proxy/modes/iptables/index.ts";
 import type { ModeFactory } from "../src/proxy/modes/mode.ts";
+import { nftables } from "../src/proxy/modes/nftables/index.ts";
+import { userspace } from "../src/proxy/modes/userspace/index.ts";
 import { type Decision, decisionKey } from "../src/service/decision.ts";
 import { clusterIPOutcomes } from "../src/service/outcomes.ts";
 import type { NodeSettings } from "../src/service/settings.ts";
+import { drawCharts } from "./modes/chart.ts";
 
 /** Milliseconds of one mode with so many services of three endpoints each. */
 export interface ModeFigures {
@@ -24,7 +34,12 @@ export interface ModeFigures {
   readonly endpointGone: number;
   readonly serviceAdded: number;
   readonly serviceGone: number;
+  /** From connect() to the first byte from an endpoint of the first service, and of the last one. */
+  readonly connectFirst: number;
+  readonly connectLast: number;
 }
+
+const endpointPort = 8080;
 
 const settings: NodeSettings = {
   masqueradeBit: 14,
@@ -69,6 +84,7 @@ export async function measureMode(factory: ModeFactory, services: number, repeti
       times.serviceAdded.push(await time(() => mode.apply(new Map([entry(services, 3)]), signal)));
       times.serviceGone.push(await time(() => mode.apply(new Map([[key, undefined]]), signal)));
     }
+    const [connectFirst, connectLast] = await connectionTimes(addressOf(172, 16, 0), addressOf(172, 16, services - 1));
     return {
       services,
       load,
@@ -78,6 +94,8 @@ export async function measureMode(factory: ModeFactory, services: number, repeti
       endpointGone: median(times.endpointGone),
       serviceAdded: median(times.serviceAdded),
       serviceGone: median(times.serviceGone),
+      connectFirst,
+      connectLast,
     };
   } finally {
     mode.close();
@@ -96,7 +114,7 @@ function entry(number: number, endpoints: number): [string, Decision] {
     frontEnds: [{ kind: "ClusterIP", address, port: 80, outcomes }],
     cluster: Array.from({ length: endpoints }, (_, i) => ({
       address: addressOf(10, i, number),
-      port: 8080,
+      port: endpointPort,
       local: false,
     })),
     local: [],
@@ -119,17 +137,93 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
+const connections = 300;
+
+/** Connects to two addresses by turns, so that whatever else the machine does meets both alike. @returns medians. */
+async function connectionTimes(first: Address, last: Address): Promise<readonly [number, number]> {
+  const times: [number[], number[]] = [[], []];
+  for (let i = 0; i < connections; i++) {
+    for (const [which, host] of [first, last].entries()) {
+      const begin = performance.now();
+      const socket = connect({ host, port: 80 });
+      await once(socket, "data");
+      times[which]?.push(performance.now() - begin);
+      socket.destroy();
+    }
+  }
+  return [median(times[0]), median(times[1])];
+}
+
+/** Makes every address of services and endpoints one of this machine, and answers on all endpoints. */
+async function answerEverywhere(): Promise<void> {
+  using socket = openRoute();
+  setLink(socket, 1, { up: true });
+  for (const [address, prefixLength] of [
+    ["10.255.255.254", 8],
+    ["172.31.255.254", 12],
+  ] as const) {
+    addAddress(socket, { interface: 1, address: parseAddress(address), prefixLength });
+  }
+  const server = createServer((connection) => {
+    connection.on("error", () => {});
+    connection.end("!");
+  }).listen(endpointPort, "0.0.0.0");
+  await once(server, "listening");
+}
+
+const variants: readonly (readonly [name: string, factory: ModeFactory])[] = [
+  ["nftables", nftables],
+  ["iptables (nft)", iptablesFactory("nft")],
+  ["iptables (legacy)", iptablesFactory("legacy")],
+  ["userspace", userspace],
+];
+
+type NamedFigures = ModeFigures & { readonly mode: string };
+
+function draw(figures: readonly NamedFigures[]): string {
+  const panels = [
+    ["first load, ms", "load"],
+    ["one endpoint more, ms", "endpointAdded"],
+    ["new connection to the last service, ms", "connectLast"],
+  ] as const;
+  return drawCharts(
+    panels.map(([title, key]) => ({
+      title,
+      series: variants.map(([name]) => ({
+        name,
+        points: figures.filter(({ mode }) => mode === name).map((each) => ({ x: each.services, y: each[key] })),
+      })),
+    })),
+    "services, 3 endpoints each",
+  );
+}
+
 if (import.meta.main) {
   ffi.unshare(ffi.CLONE.newnet);
+  await answerEverywhere();
   const sizes = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100, 1000, 5000];
-  for (const variant of ["legacy", "nft"] as const) {
-    console.log(`iptables, variant ${variant}, milliseconds`);
-    const rows: ModeFigures[] = [];
-    for (const size of sizes) rows.push(await measureMode(iptablesFactory(variant), size));
-    console.table(
-      rows.map((row) =>
-        Object.fromEntries(Object.entries(row).map(([key, value]) => [key, Math.round(value * 10) / 10])),
-      ),
-    );
+  const figures: NamedFigures[] = [];
+  for (const size of sizes) {
+    for (const [mode, factory] of variants) {
+      process.stderr.write(`measuring ${mode} with ${size} services ...\n`);
+      figures.push({ mode, ...(await measureMode(factory, size)) });
+    }
   }
+  console.table(
+    figures.map((row) =>
+      Object.fromEntries(
+        Object.entries(row).map(([key, value]) => [
+          key,
+          typeof value === "number" ? Math.round(value * 100) / 100 : value,
+        ]),
+      ),
+    ),
+  );
+  const folder = join(import.meta.dirname, "results");
+  mkdirSync(folder, { recursive: true });
+  const machine = { cpu: cpus()[0]?.model, cpus: cpus().length, kernel: release(), node: process.version };
+  const report = { date: new Date().toISOString(), unit: "milliseconds", machine, figures };
+  writeFileSync(join(folder, "modes.json"), `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(join(import.meta.dirname, "..", "docs", "modes", "comparison.svg"), draw(figures));
+  process.exit();
 }
