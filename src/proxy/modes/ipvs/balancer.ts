@@ -40,11 +40,6 @@ export class Balancer {
     return this.#draining.size > 0;
   }
 
-  /** Names of schedulers that were asked for and that this kernel does not have; `rr` stands in for them. */
-  get missingSchedulers(): ReadonlySet<string> {
-    return this.#missing;
-  }
-
   /**
    * Makes one service as it should be. Without endpoints it is not made, and one that is there ends with its connections;
    * a service that is not wanted at all goes at once, and so do all endpoints of UDP.
@@ -100,11 +95,6 @@ export class Balancer {
       this.#draining.delete(name);
       if (last) this.#ipvs.deleteService(key);
     }
-  }
-
-  /** Forgets what waits: it is found again in the kernel. */
-  forget(): void {
-    this.#draining.clear();
   }
 
   #put(key: ServiceKey, settings: ServiceSettings): void {

@@ -84,11 +84,6 @@ export class ServedFamily {
     this.#balancer = new Balancer(kernel.ipvs);
   }
 
-  /** Schedulers that services asked for and this kernel does not have. */
-  get missingSchedulers(): ReadonlySet<string> {
-    return this.#balancer.missingSchedulers;
-  }
-
   /** Whether destinations wait for the end of their connections. */
   get isDraining(): boolean {
     return this.#balancer.isDraining;
