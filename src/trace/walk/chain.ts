@@ -5,10 +5,8 @@ import { type RuleResult, runRule } from "./rule.ts";
 import { type Ended, joinStates, type State, withStep } from "./state.ts";
 import type { World } from "./world.ts";
 
-/** How much a walk may do, so that no rule set keeps it busy for ever. */
-export interface Budget {
-  /** Rules that may still be looked at. */
-  rules: number;
+/** How a walk is recorded. */
+export interface Recording {
   /** True to record rules that did not match, too. */
   readonly everyRule: boolean;
 }
@@ -44,9 +42,9 @@ export function runBaseChain(
   states: readonly State[],
   where: Where,
   world: World,
-  budget: Budget,
+  recording: Recording,
 ): Passage {
-  const { states: through, decided } = runChain(chain, states, where, world, budget, 0);
+  const { states: through, decided } = runChain(chain, states, where, world, recording, 0);
   const ended: Ended[] = [];
   const passed: State[] = [];
   const policy = chain.base?.policy ?? "accept";
@@ -70,7 +68,7 @@ function runChain(
   entering: readonly State[],
   where: Where,
   world: World,
-  budget: Budget,
+  recording: Recording,
   depth: number,
 ): Through {
   const returned: State[] = [];
@@ -82,14 +80,13 @@ function runChain(
     const next: State[] = [];
     const calls = new Map<string, { readonly verdict: Verdict & { chain: string }; readonly states: State[] }>();
     for (const state of states) {
-      budget.rules--;
-      if (budget.rules < 0) {
+      if (!world.spend(1)) {
         decided.push({ state, kind: "lost", by, why: "the rules take too many steps" });
         continue;
       }
       for (const result of runRule(rule, state, where, world)) {
         const { verdict } = result;
-        const after = recorded(result, rule, i + 1, budget);
+        const after = recorded(result, rule, i + 1, recording);
         if (verdict.kind === "miss" || verdict.kind === "continue") next.push(after);
         else if (verdict.kind === "return") returned.push(after);
         else if (verdict.kind === "jump" || verdict.kind === "goto") {
@@ -124,14 +121,16 @@ function runChain(
         decided.push(...called.map((state) => ({ state, kind: "lost", by, why }) as const));
         continue;
       }
-      const through = runChain(target, called, where, world, budget, depth + 1);
-      decided.push(...through.decided);
-      if (verdict.kind === "jump") next.push(...through.states);
-      else returned.push(...through.states);
+      const through = runChain(target, called, where, world, recording, depth + 1);
+      for (const each of through.decided) decided.push(each);
+      const onwards = verdict.kind === "jump" ? next : returned;
+      for (const state of through.states) onwards.push(state);
     }
     states = join(next);
-    for (const state of states.slice(mostBranches)) {
-      decided.push({ state, kind: "lost", by, why: "there are too many branches to follow" });
+    const [cut, ...others] = states.slice(mostBranches);
+    if (cut !== undefined) {
+      const probability = others.reduce((sum, state) => sum + state.probability, cut.probability);
+      decided.push({ state: { ...cut, probability }, kind: "lost", by, why: "there are too many branches to follow" });
     }
     states = states.slice(0, mostBranches);
   }
@@ -151,7 +150,7 @@ function recorded(
   { state, verdict, effects, choice, why, answer }: RuleResult,
   rule: Rule,
   number: number,
-  { everyRule }: Budget,
+  { everyRule }: Recording,
 ): State {
   const place = { family: rule.family, table: rule.table, chain: rule.chain, number };
   if (verdict.kind === "miss") {

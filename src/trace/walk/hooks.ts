@@ -1,7 +1,7 @@
 /** Hooks: who looks at a packet there, in the kernel's order. */
 import type { Chain, Hook } from "../../kernel/nftables/index.ts";
 import { formatHostPort } from "../../net/protocol.ts";
-import { type Budget, join, type Passage, runBaseChain } from "./chain.ts";
+import { join, type Passage, type Recording, runBaseChain } from "./chain.ts";
 import { hasPorts, type Packet } from "./packet.ts";
 import { type Connection, type Ended, type State, withStep } from "./state.ts";
 import type { World } from "./world.ts";
@@ -9,16 +9,6 @@ import type { World } from "./world.ts";
 /** The priorities of the kernel's own work (`NF_IP_PRI_CONNTRACK`, `..._NAT_DST`, `..._NAT_SRC`). */
 const conntrackPriority = -200;
 const natPriority = { prerouting: -100, output: -100, input: 100, postrouting: 100 } as const;
-
-/** The built-in tables of iptables' old variant: their priorities, by hook where that differs. */
-const legacyPriorities: Readonly<Record<string, number>> = { raw: -300, mangle: -150, filter: 0, security: 50 };
-const legacyHooks: Readonly<Record<string, readonly Hook[]>> = {
-  raw: ["prerouting", "output"],
-  mangle: ["prerouting", "input", "forward", "output", "postrouting"],
-  nat: ["prerouting", "input", "output", "postrouting"],
-  filter: ["input", "forward", "output"],
-  security: ["input", "forward", "output"],
-};
 
 /** The hooks of IP packets. */
 export type IpHook = "prerouting" | "input" | "forward" | "output" | "postrouting";
@@ -29,7 +19,7 @@ interface Visitor {
 }
 
 /** Runs all that is hooked in at an IP hook, for one family of packets. */
-export function runHook(hook: IpHook, states: readonly State[], world: World, budget: Budget): Passage {
+export function runHook(hook: IpHook, states: readonly State[], world: World, recording: Recording): Passage {
   const [first] = states;
   if (first === undefined) return { states: [], ended: [] };
   const family = first.packet.family === "IPv4" ? "ip" : "ip6";
@@ -43,24 +33,14 @@ export function runHook(hook: IpHook, states: readonly State[], world: World, bu
     if (chain.base?.type === "nat") continue;
     visitors.push({
       priority: chain.base?.priority ?? 0,
-      visit: (all) => runBaseChain(chain, all, where, world, budget),
+      visit: (all) => runBaseChain(chain, all, where, world, recording),
     });
   }
   const nat = chains.filter(({ base }) => base?.type === "nat");
   if (hook !== "forward") {
     visitors.push({
       priority: natPriority[hook],
-      visit: (all) => translate(hook, nat, all, (chain, some) => runBaseChain(chain, some, where, world, budget)),
-    });
-  }
-  for (const { family: tableFamily, name, chains: legacy } of world.snapshot.iptables) {
-    if (tableFamily !== first.packet.family || !legacyHooks[name]?.includes(hook)) continue;
-    const chain = legacy.find((each) => each.name === hook.toUpperCase());
-    if (chain === undefined || (chain.rules.length === 0 && chain.policy !== "DROP")) continue;
-    const priority = name === "nat" ? (natPriority as Readonly<Record<string, number>>)[hook] : legacyPriorities[name];
-    visitors.push({
-      priority: priority ?? 0,
-      visit: (all) => ({ states: [], ended: all.map((state) => legacyEnd(state, name, hook)) }),
+      visit: (all) => translate(hook, nat, all, (chain, some) => runBaseChain(chain, some, where, world, recording)),
     });
   }
   visitors.sort((a, b) => a.priority - b.priority);
@@ -68,15 +48,10 @@ export function runHook(hook: IpHook, states: readonly State[], world: World, bu
   let current: readonly State[] = states;
   for (const { visit } of visitors) {
     const passage = visit(current);
-    ended.push(...passage.ended);
+    for (const each of passage.ended) ended.push(each);
     current = join(passage.states);
   }
   return { states: current, ended };
-}
-
-function legacyEnd(state: State, table: string, hook: string): Ended {
-  const why = `iptables-legacy has rules in table ${table}, chain ${hook.toUpperCase()}, which are not followed`;
-  return { state, outcome: { kind: "unknown", why } };
 }
 
 /** Base chains of these families at a hook: lower priorities first, and of equal ones the one that was made last. */
@@ -125,7 +100,7 @@ function translate(
   for (const chain of chains) {
     if (open.length === 0) break;
     const passage = run(chain, open);
-    ended.push(...passage.ended);
+    for (const each of passage.ended) ended.push(each);
     sort(passage.states);
   }
   for (const state of open) {

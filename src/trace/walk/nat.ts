@@ -1,9 +1,10 @@
 /** What a translation does to a packet and its connection. */
-import type { Masq, Nat, Redir } from "../../kernel/nftables/index.ts";
+import type { Masq, Nat, Redir, Register } from "../../kernel/nftables/index.ts";
 import { type Address, addressBytes, addressFromBytes } from "../../net/address.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import type { Where } from "./load.ts";
 import { hasPorts, type Packet, samePacket } from "./packet.ts";
+import { isKnown, type Registers } from "./registers.ts";
 import type { State } from "./state.ts";
 import type { World } from "./world.ts";
 
@@ -142,4 +143,32 @@ function addressOf(number: bigint, length: number): Address {
   return addressFromBytes(
     Uint8Array.from({ length }, (_, i) => Number((number >> BigInt(8 * (length - 1 - i))) & 255n)),
   );
+}
+
+/** The addresses and ports in a translation's registers; undefined if one is not known. */
+export function natRange(
+  expression: Nat | Masq | Redir,
+  registers: Registers,
+  { packet }: State,
+): NatRange | undefined {
+  const bytes = packet.family === "IPv4" ? 4 : 16;
+  const address = (register: Register | undefined) => {
+    if (register === undefined) return undefined;
+    const value = registers.get(register, bytes);
+    return isKnown(value) ? addressFromBytes(value.data) : "unknown";
+  };
+  const port = (register: Register | undefined) => {
+    if (register === undefined) return undefined;
+    const value = registers.get(register, 2);
+    return isKnown(value) ? ((value.data[0] ?? 0) << 8) | (value.data[1] ?? 0) : "unknown";
+  };
+  const first = expression.kind === "nat" ? address(expression.addressMin) : undefined;
+  const last = expression.kind === "nat" ? (address(expression.addressMax) ?? first) : undefined;
+  const firstPort = port(expression.portMin);
+  const lastPort = port(expression.portMax) ?? firstPort;
+  if (first === "unknown" || last === "unknown" || firstPort === "unknown" || lastPort === "unknown") return undefined;
+  return {
+    ...(first !== undefined && last !== undefined && { first, last }),
+    ...(firstPort !== undefined && lastPort !== undefined && { firstPort, lastPort }),
+  };
 }

@@ -11,11 +11,11 @@ import {
   type Rule,
   type Verdict,
 } from "../../kernel/nftables/index.ts";
-import { addressFromBytes } from "../../net/address.ts";
+import { compare, hostNumber, shift, show, swap } from "./compute.ts";
 import { type Loaded, loadCt, loadExthdr, loadFib, loadMeta, loadPayload, loadRt, type Where } from "./load.ts";
-import { applyNat, type NatRange } from "./nat.ts";
-import { type Bytes, knownBytes, unknownBytes } from "./packet.ts";
-import { compareKnown, equals, isKnown, Registers } from "./registers.ts";
+import { applyNat, type NatRange, natRange } from "./nat.ts";
+import { knownBytes, unknownBytes } from "./packet.ts";
+import { compareKnown, isKnown, Registers } from "./registers.ts";
 import type { Found } from "./sets.ts";
 import { assuming, joinStates, type State } from "./state.ts";
 import type { World } from "./world.ts";
@@ -147,9 +147,8 @@ function evaluate(expression: Expression, thread: Thread, rule: Rule, where: Whe
       return go(thread);
     case "numgen":
     case "symhash":
-      return choose(thread, expression.dreg, expression.modulus, expression.offset ?? 0);
     case "jhash":
-      return choose(thread, expression.dreg, expression.modulus, expression.offset ?? 0);
+      return choose(thread, expression, world);
     case "socket":
     case "osf":
     case "tunnel":
@@ -401,23 +400,16 @@ function translated(
   );
 }
 
-type CompareOp = "eq" | "neq" | "lt" | "lte" | "gt" | "gte";
-
-function compare(value: Bytes, op: CompareOp, data: Uint8Array): boolean | undefined {
-  if (op === "eq" || op === "neq") {
-    const equal = equals(value, data);
-    return equal === undefined ? undefined : equal === (op === "eq");
-  }
-  const order = compareKnown(value, data);
-  if (order === undefined) return undefined;
-  return { lt: order < 0, lte: order <= 0, gt: order > 0, gte: order >= 0 }[op];
-}
-
 /** All values that the kernel may draw, each on a branch of its own. */
-function choose(thread: Thread, dreg: Register, modulus: number, offset: number): readonly Next[] {
+function choose(
+  thread: Thread,
+  { dreg, modulus, offset = 0 }: { readonly dreg: Register; readonly modulus: number; readonly offset?: number },
+  world: World,
+): readonly Next[] {
   if (modulus > mostBranches || modulus < 1) {
     return end(thread, { kind: "lost", why: `${modulus} possibilities are too many to follow` });
   }
+  if (!world.spend(modulus)) return end(thread, { kind: "lost", why: "the choices are too many to follow" });
   const { state } = thread;
   return Array.from({ length: modulus }, (_, i) => {
     const registers = modulus === 1 ? thread.registers : thread.registers.copy();
@@ -511,70 +503,4 @@ function take(
     each.thread.registers.put(dreg, knownBytes(element.data ?? new Uint8Array()), `the value of map ${set}`);
     return go(each.thread);
   });
-}
-
-/** The addresses and ports in a translation's registers; undefined if one is not known. */
-function natRange(
-  expression: Expression & { readonly kind: "nat" | "masq" | "redir" },
-  registers: Registers,
-  { packet }: State,
-): NatRange | undefined {
-  const bytes = packet.family === "IPv4" ? 4 : 16;
-  const address = (register: Register | undefined) => {
-    if (register === undefined) return undefined;
-    const value = registers.get(register, bytes);
-    return isKnown(value) ? addressFromBytes(value.data) : "unknown";
-  };
-  const port = (register: Register | undefined) => {
-    if (register === undefined) return undefined;
-    const value = registers.get(register, 2);
-    return isKnown(value) ? ((value.data[0] ?? 0) << 8) | (value.data[1] ?? 0) : "unknown";
-  };
-  const first = expression.kind === "nat" ? address(expression.addressMin) : undefined;
-  const last = expression.kind === "nat" ? (address(expression.addressMax) ?? first) : undefined;
-  const firstPort = port(expression.portMin);
-  const lastPort = port(expression.portMax) ?? firstPort;
-  if (first === "unknown" || last === "unknown" || firstPort === "unknown" || lastPort === "unknown") return undefined;
-  return {
-    ...(first !== undefined && last !== undefined && { first, last }),
-    ...(firstPort !== undefined && lastPort !== undefined && { firstPort, lastPort }),
-  };
-}
-
-/** Shifts words in host byte order, the first word most significant. */
-function shift(data: Uint8Array, direction: "left" | "right", bits: number): Uint8Array {
-  const length = Math.ceil(data.length / 4);
-  const bytes = new Uint8Array(4 * length);
-  bytes.set(data);
-  const view = new DataView(bytes.buffer);
-  let carry = 0;
-  for (let i = 0; i < length; i++) {
-    const at = 4 * (direction === "left" ? length - 1 - i : i);
-    const word = view.getUint32(at, true);
-    const moved = direction === "left" ? (bits > 31 ? 0 : word << bits) : bits > 31 ? 0 : word >>> bits;
-    view.setUint32(at, (moved | carry) >>> 0, true);
-    carry = bits === 0 ? 0 : direction === "left" ? word >>> (32 - bits) : word << (32 - bits);
-  }
-  return bytes.slice(0, data.length);
-}
-
-function swap(data: Uint8Array, size: number): Uint8Array {
-  const result = data.slice();
-  for (let at = 0; at + size <= data.length; at += size) result.set(data.slice(at, at + size).reverse(), at);
-  return result;
-}
-
-/** A number in host order. */
-function hostNumber(data: Uint8Array): number {
-  return new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
-}
-
-/** A value as people may recognise it: a port, an address, a name, else digits. */
-function show(data: Uint8Array): string {
-  if (data.length === 2) return String(((data[0] ?? 0) << 8) | (data[1] ?? 0));
-  if (data.length === 1) return String(data[0]);
-  if (data.length === 16 && /^[\w.@-]+\0*$/.test(Buffer.from(data).toString("latin1"))) {
-    return Buffer.from(data).toString("latin1").replace(/\0+$/, "");
-  }
-  return `0x${Buffer.from(data).toString("hex")}`;
 }

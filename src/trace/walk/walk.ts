@@ -1,11 +1,12 @@
 /** The way of a packet through a node: hooks, routing decisions, delivery. */
-import { type Address, addressBytes, isLoopback } from "../../net/address.ts";
+import { type Address, isLoopback } from "../../net/address.ts";
 import type { Snapshot } from "../snapshot/types.ts";
-import { type Budget, join } from "./chain.ts";
+import { join, type Passage, type Recording } from "./chain.ts";
 import { atHook, formatPacket, type IpHook, runHook } from "./hooks.ts";
 import { type Packet, protocolNumber } from "./packet.ts";
+import { routeIncoming, routeOutgoing } from "./route.ts";
 import { usableHops } from "./routing.ts";
-import { assuming, type Ended, joinStates, type Outcome, type State, type Target, withStep } from "./state.ts";
+import { type Ended, joinStates, type Outcome, type State, type Target } from "./state.ts";
 import { World } from "./world.ts";
 
 /** What is asked: a connection's first packet. */
@@ -21,8 +22,8 @@ export interface WalkOptions {
   readonly everyRule?: boolean;
   /** Keep branches apart that lead to the same end by other rules; there may be very many. */
   readonly everyBranch?: boolean;
-  /** How many rules are looked at, at most: 1,000,000 if not given. */
-  readonly rules?: number;
+  /** How many rules, and choices at random, are looked at before the rest is said to be unknown: 5,000,000 if not given. */
+  readonly steps?: number;
 }
 
 /** All ways that the packet may go. Their probabilities add up to 1 where none of them assumes anything. */
@@ -31,23 +32,17 @@ export interface Walk {
   readonly ends: readonly Ended[];
 }
 
-/** What a part of the way leads to: the states that go on, and the ends. */
-interface Part {
-  readonly states: readonly State[];
-  readonly ended: readonly Ended[];
-}
-
 /**
  * Follows the first packet of a connection. Nothing is sent, and nothing is looked up but in the snapshot.
  *
  * @throws {RangeError} if the snapshot has no interface of the name, or no source address for the packet.
  */
 export function walk(snapshot: Snapshot, question: Question, options: WalkOptions = {}): Walk {
-  const world = new World(snapshot);
-  const budget: Budget = { rules: options.rules ?? 1_000_000, everyRule: options.everyRule ?? false };
+  const world = new World(snapshot, options.steps ?? 5_000_000);
+  const recording: Recording = { everyRule: options.everyRule ?? false };
   const { state, ended } = begin(world, question, options.everyBranch ?? false);
   if (ended !== undefined) return { packet: state.packet, ends: [ended] };
-  const ends = question.input === undefined ? sent(world, state, budget) : received(world, [state], budget);
+  const ends = question.input === undefined ? sent(world, state, recording) : received(world, [state], recording);
   return {
     packet: state.packet,
     ends: joinStates(
@@ -108,7 +103,7 @@ function sourceOf(
 }
 
 /** A packet comes in by an interface. */
-function received(world: World, states: readonly State[], budget: Budget): readonly Ended[] {
+function received(world: World, states: readonly State[], recording: Recording): readonly Ended[] {
   const [first] = states;
   if (first === undefined) return [];
   const problem = unfollowed(world, first);
@@ -116,17 +111,17 @@ function received(world: World, states: readonly State[], budget: Budget): reado
   const name = world.linkName(first.port ?? first.input);
   const bridge = first.port === undefined ? "" : `, a port of bridge ${world.linkName(first.input)}`;
   const entering = states.map((state) => atHook(state, `comes in by ${name}${bridge}: ${formatPacket(state.packet)}`));
-  const before = run(world, "prerouting", entering, budget);
+  const before = run(world, "prerouting", entering, recording);
   const routed = each(before.states, (state) => routeIncoming(world, state));
   const delivered = local(
     world,
     routed.states.filter(({ way }) => way?.kind === "local"),
-    budget,
+    recording,
   );
   const forwarded = forward(
     world,
     routed.states.filter(({ way }) => way?.kind === "forward"),
-    budget,
+    recording,
   );
   return [...before.ended, ...routed.ended, ...delivered, ...forwarded];
 }
@@ -157,146 +152,41 @@ function unfollowed(world: World, { input, port, packet }: State): string | unde
 }
 
 /** A program of this node sends the packet. */
-function sent(world: World, state: State, budget: Budget): readonly Ended[] {
+function sent(world: World, state: State, recording: Recording): readonly Ended[] {
   const start = atHook(state, `a program of this node sends: ${formatPacket(state.packet)}`);
   const routed = each([start], (each) => routeOutgoing(world, each));
-  const output = run(world, "output", routed.states, budget);
+  const output = run(world, "output", routed.states, recording);
   const again = each(output.states, (each) => {
     const before = routed.states[0];
     const { packet } = each;
     const same = before?.packet.destination === packet.destination && before.packet.mark === packet.mark;
     return same ? { states: [each], ended: [] } : routeOutgoing(world, { ...each });
   });
-  return [...routed.ended, ...output.ended, ...again.ended, ...leave(world, again.states, budget)];
+  return [...routed.ended, ...output.ended, ...again.ended, ...leave(world, again.states, recording)];
 }
 
-function run(world: World, hook: IpHook, states: readonly State[], budget: Budget): Part {
+function run(world: World, hook: IpHook, states: readonly State[], recording: Recording): Passage {
   return runHook(
     hook,
     states.map((state) => atHook(state, hook)),
     world,
-    budget,
+    recording,
   );
 }
 
-function each(states: readonly State[], work: (state: State) => Part): Part {
+function each(states: readonly State[], work: (state: State) => Passage): Passage {
   const parts = states.map(work);
   return { states: join(parts.flatMap((part) => part.states)), ended: parts.flatMap((part) => part.ended) };
 }
 
-const end = (state: State, outcome: Outcome): Part => ({ states: [], ended: [{ state, outcome }] });
-
-function routeIncoming(world: World, state: State): Part {
-  const { packet, input } = state;
-  const { destination, source, mark, family } = packet;
-  const device = world.linkName(input);
-  // Loopback's packets keep the route that they were sent by.
-  if (world.link(input)?.loopback) return { states: [{ ...state, way: { kind: "local" } }], ended: [] };
-  const localnet =
-    truthy(world, `net/ipv4/conf/all/route_localnet`) || truthy(world, `net/ipv4/conf/${device}/route_localnet`);
-  if (isLoopback(source) && !(family === "IPv4" && localnet)) {
-    return end(state, { kind: "martian", why: `${source} is a loopback address, and comes in by ${device}` });
-  }
-  if (isLoopback(destination) && !(family === "IPv4" && localnet)) {
-    return end(state, {
-      kind: "martian",
-      why: `${destination} is a loopback address, and the packet comes in by ${device}`,
-    });
-  }
-  const [first = 0] = addressBytes(source);
-  if (family === "IPv4" && (first >= 224 || (first === 0 && destination !== "255.255.255.255"))) {
-    return end(state, { kind: "martian", why: `${source} cannot be a source` });
-  }
-  const answer = world.routing.find({ destination, source, mark, input: device, packet });
-  if (answer.kind === "none") return end(state, { kind: "no route", why: answer.why });
-  const known = answer.why === undefined ? state : assuming(state, `not: ${answer.why}`);
-  const { route } = answer;
-  const martian = family === "IPv4" ? reversePath(world, state) : undefined;
-  if (martian !== undefined) return end(known, { kind: "martian", why: martian });
-  if (route.type === "local" || route.type === "broadcast" || route.type === "anycast") {
-    const step = withStep(known, { kind: "route", text: `${destination} is this node's own` });
-    return { states: [{ ...step, way: { kind: "local" } }], ended: [] };
-  }
-  if (route.type !== "unicast")
-    return end(known, { kind: "no route", why: `the route to ${route.destination} says ${route.type}` });
-  const forwarding = family === "IPv4" ? `net/ipv4/conf/${device}/forwarding` : "net/ipv6/conf/all/forwarding";
-  if (!truthy(world, forwarding)) return end(known, { kind: "forwarding off", why: `sysctl ${forwarding} is 0` });
-  return hops(world, known, route, "forward");
-}
-
-/** Why a source is not to be believed (`rp_filter`, addresses of this node); undefined if it is. */
-function reversePath(world: World, { packet, input }: State): string | undefined {
-  const { source, destination, mark } = packet;
-  const device = world.linkName(input);
-  const modes = ["all", device].map((name) => Number(world.sysctl(`net/ipv4/conf/${name}/rp_filter`) ?? 0));
-  const mode = Math.max(...modes);
-  const acceptLocal = ["all", device].some((name) => truthy(world, `net/ipv4/conf/${name}/accept_local`));
-  if (world.isOwn(source) || world.routing.local(source)?.type === "local") {
-    return acceptLocal ? undefined : `${source} is an address of this node, and comes in by ${device}`;
-  }
-  if (mode === 0) return undefined;
-  const answer = world.routing.find({
-    destination: source,
-    source: destination,
-    mark: truthy(world, `net/ipv4/conf/${device}/src_valid_mark`) ? mark : 0,
-  });
-  if (answer.kind === "none") return `rp_filter: no route leads back to ${source}`;
-  if (mode === 1 && !usableHops(answer.route).some((hop) => hop.interface === input)) {
-    const back = world.linkName(usableHops(answer.route)[0]?.interface);
-    return `rp_filter is 1, and the way back to ${source} is by ${back}, not by ${device}`;
-  }
-  return undefined;
-}
-
-function truthy(world: World, sysctl: string): boolean {
-  return Number(world.sysctl(sysctl) ?? 0) > 0;
-}
-
-function routeOutgoing(world: World, state: State): Part {
-  const { packet } = state;
-  const { destination, source, mark } = packet;
-  const answer = world.routing.find({ destination, source, mark, packet });
-  if (answer.kind === "none") return end(state, { kind: "no route", why: answer.why });
-  const known = answer.why === undefined ? state : assuming(state, `not: ${answer.why}`);
-  const { route } = answer;
-  if (route.type === "local") {
-    const loopback = world.snapshot.links.find((link) => link.loopback)?.index;
-    const step = withStep(known, { kind: "route", text: `${destination} is this node's own` });
-    return {
-      states: [{ ...step, way: { kind: "output", ...(loopback !== undefined && { output: loopback }) } }],
-      ended: [],
-    };
-  }
-  if (route.type !== "unicast")
-    return end(known, { kind: "no route", why: `the route to ${route.destination} says ${route.type}` });
-  return hops(world, known, route, "output");
-}
-
-/** One branch for each next hop. */
-function hops(world: World, state: State, route: Parameters<typeof usableHops>[0], kind: "forward" | "output"): Part {
-  const usable = usableHops(route);
-  const weights = usable.reduce((sum, { weight }) => sum + weight, 0);
-  if (usable.length === 0)
-    return end(state, { kind: "no route", why: `all next hops of ${route.destination} are down` });
-  return {
-    ended: [],
-    states: usable.map(({ interface: output, gateway, weight }) => {
-      const via = gateway === undefined ? "directly" : `through ${gateway}`;
-      const text = `${state.packet.destination} is reached by ${world.linkName(output)}, ${via} (route ${route.destination})`;
-      const way = { kind, ...(output !== undefined && { output }), ...(gateway !== undefined && { gateway }) };
-      return { ...withStep(state, { kind: "route", text }), way, probability: (state.probability * weight) / weights };
-    }),
-  };
-}
-
-function forward(world: World, states: readonly State[], budget: Budget): readonly Ended[] {
-  const forwarded = run(world, "forward", states, budget);
-  return [...forwarded.ended, ...leave(world, forwarded.states, budget)];
+function forward(world: World, states: readonly State[], recording: Recording): readonly Ended[] {
+  const forwarded = run(world, "forward", states, recording);
+  return [...forwarded.ended, ...leave(world, forwarded.states, recording)];
 }
 
 /** The last hook, and out; or back in by loopback. */
-function leave(world: World, states: readonly State[], budget: Budget): readonly Ended[] {
-  const out = run(world, "postrouting", states, budget);
+function leave(world: World, states: readonly State[], recording: Recording): readonly Ended[] {
+  const out = run(world, "postrouting", states, recording);
   const loops: State[] = [];
   const ended: Ended[] = [];
   for (const state of out.states) {
@@ -321,11 +211,11 @@ function leave(world: World, states: readonly State[], budget: Budget): readonly
       },
     });
   }
-  return [...out.ended, ...ended, ...received(world, loops, budget)];
+  return [...out.ended, ...ended, ...received(world, loops, recording)];
 }
 
-function local(world: World, states: readonly State[], budget: Budget): readonly Ended[] {
-  const input = run(world, "input", states, budget);
+function local(world: World, states: readonly State[], recording: Recording): readonly Ended[] {
+  const input = run(world, "input", states, recording);
   return [...input.ended, ...input.states.map((state): Ended => ({ state, outcome: deliver(world, state) }))];
 }
 

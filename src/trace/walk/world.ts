@@ -3,6 +3,7 @@ import type { Chain, NftObject, Rule, TableFamily } from "../../kernel/nftables/
 import type { Link } from "../../kernel/route/index.ts";
 import type { Address } from "../../net/address.ts";
 import type { Snapshot } from "../snapshot/types.ts";
+import { translateLegacy } from "./legacy.ts";
 import { Routing } from "./routing.ts";
 import { SetIndex } from "./sets.ts";
 
@@ -22,15 +23,23 @@ export class World {
   readonly #sets = new Map<string, SetIndex>();
   readonly #objects = new Map<string, NftObject>();
   readonly #addresses: ReadonlySet<Address>;
-  readonly #dormant: ReadonlySet<string>;
+  readonly #baseChains: readonly Chain[];
 
-  constructor(snapshot: Snapshot) {
+  #steps: number;
+
+  /** @param steps how much work is done with it at most: see {@link spend}. */
+  constructor(snapshot: Snapshot, steps: number) {
+    this.#steps = steps;
     this.snapshot = snapshot;
     this.routing = new Routing(snapshot);
     this.#links = new Map(snapshot.links.map((link) => [link.index, link]));
     this.#addresses = new Set(snapshot.addresses.map(({ address }) => address));
-    const { tables, chains, rules, objects } = snapshot.nftables;
-    this.#dormant = new Set(tables.filter(({ flags }) => flags?.includes("dormant")).map((table) => key(table, "")));
+    const { tables, objects } = snapshot.nftables;
+    const legacy = snapshot.iptables.map(translateLegacy);
+    const chains = [...snapshot.nftables.chains, ...legacy.flatMap((table) => table.chains)];
+    const rules = [...snapshot.nftables.rules, ...legacy.flatMap((table) => table.rules)];
+    const dormant = new Set(tables.filter(({ flags }) => flags?.includes("dormant")).map((table) => key(table, "")));
+    this.#baseChains = chains.filter((chain) => chain.base !== undefined && !dormant.has(key(chain, "")));
     for (const chain of chains) this.#chains.set(key(chain, chain.chain), chain);
     for (const rule of rules) {
       const name = key(rule, rule.chain);
@@ -39,6 +48,12 @@ export class World {
       else list.push(rule);
     }
     for (const object of objects) this.#objects.set(key(object, `${object.type} ${object.name}`), object);
+  }
+
+  /** Takes from what may be done, so that no rule set keeps a walk busy for ever. @returns false once it is used up. */
+  spend(steps: number): boolean {
+    this.#steps -= steps;
+    return this.#steps >= 0;
   }
 
   link(index: number | undefined): Link | undefined {
@@ -60,9 +75,7 @@ export class World {
 
   /** Base chains that are in use, in the order in which the kernel lists them. */
   baseChains(): readonly Chain[] {
-    return this.snapshot.nftables.chains.filter(
-      (chain) => chain.base !== undefined && !this.#dormant.has(key(chain, "")),
-    );
+    return this.#baseChains;
   }
 
   chain(place: Place, name: string): Chain | undefined {
