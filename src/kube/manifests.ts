@@ -146,10 +146,11 @@ export class ManifestSource implements Source {
       file.candidate = this.#check(parseManifest(read.content, read.format));
       file.complaint = undefined;
     } catch (error) {
-      if (!(error instanceof ManifestError)) throw error;
       if (this.#doubt(file)) return true;
       file.candidate = undefined;
-      this.#refuse(path, file, `${path}:${error.line}: ${error.message}`);
+      // Whatever one file brings about, the others count.
+      const line = error instanceof ManifestError ? `:${error.line}` : "";
+      this.#refuse(path, file, `${path}${line}: ${errorText(error)}`);
     }
     file.stamp = read.stamp;
     file.doubtedAt = undefined;

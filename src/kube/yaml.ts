@@ -27,10 +27,20 @@ const maximumAliases = 1000;
 /** Types of YAML 1.1 that stay plain strings, as with Kubernetes' own YAML library: `2026-01-01`, `1:20`. */
 const unknownTypes = new Set(["timestamp", "omap", "pairs", "binary"].map((type) => `tag:yaml.org,2002:${type}`));
 
+/** Numbers have a digit before the exponent or beside the point: by the letter of YAML 1.1 the name `e2` is one too. */
+const floats = {
+  exponent: /^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$/,
+  point: /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)$/,
+};
+
 const customTags = (tags: Tags): Tags =>
-  tags.filter(
-    (tag) => typeof tag === "string" || !(unknownTypes.has(tag.tag) || ("format" in tag && tag.format === "TIME")),
-  );
+  tags.flatMap((tag): Tags => {
+    if (typeof tag === "string") return [tag];
+    if (unknownTypes.has(tag.tag) || ("format" in tag && tag.format === "TIME")) return [];
+    if (tag.test === undefined) return [tag];
+    if (tag.format === "EXP") return [{ ...tag, test: floats.exponent }];
+    return tag.test.test(".") ? [{ ...tag, test: floats.point }] : [tag];
+  });
 
 /**
  * Parses a text of any number of documents. Empty documents are left out.
@@ -50,6 +60,8 @@ export function parseYaml(text: string): readonly YamlDocument[] {
       const line = lineAt(document.contents?.range?.[0] ?? 0);
       const value = toPlain(() => document.toJS({ maxAliasCount: maximumAliases }), line);
       if (value === null || value === undefined) continue;
+      if (text.includes("*") && contains(value, new Set()))
+        throw new YamlError("an alias stands inside of itself", line);
       if (!isMap(document.contents)) throw new YamlError("a document must be a map of fields", line);
       parsed.push({ value, line });
     }
@@ -58,6 +70,16 @@ export function parseYaml(text: string): readonly YamlDocument[] {
     if (error instanceof RangeError) throw new YamlError("nested too deeply", 1);
     throw error;
   }
+}
+
+/** True if a value contains itself or one of these. */
+function contains(value: unknown, outer: Set<object>): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (outer.has(value)) return true;
+  outer.add(value);
+  const found = Object.values(value).some((inner) => contains(inner, outer));
+  outer.delete(value);
+  return found;
 }
 
 /** Aliases that expand too far or lead nowhere are found only now. */
