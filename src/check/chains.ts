@@ -32,6 +32,7 @@ export function chainsOf({ nftables, iptables }: Snapshot): readonly PlainChain[
     `${family} ${table} ${name}`;
   const dormant = new Set(nftables.tables.filter(({ flags }) => flags?.includes("dormant")).map((table) => key(table)));
   const rules = Map.groupBy(nftables.rules, (rule) => key(rule, rule.chain));
+  const sets = new Map(nftables.sets.map((set) => [key(set, set.set), set.elements]));
   const native = nftables.chains
     .filter((chain) => !dormant.has(key(chain)))
     .map(({ family, table, chain: name, base }) => {
@@ -40,7 +41,10 @@ export function chainsOf({ nftables, iptables }: Snapshot): readonly PlainChain[
       return makeChain(
         { variant: "nftables", family, table, name, ...(hook && type && { base: { hook, type, policy } }) },
         own.length,
-        () => own.map(plainNftRule),
+        () =>
+          own.map((rule) =>
+            plainNftRule(rule, (set) => sets.get(key({ family, table }, set))?.map((element) => element.key) ?? []),
+          ),
       );
     });
   const legacy = iptables.flatMap(({ family, name: table, chains }) =>

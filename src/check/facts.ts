@@ -12,6 +12,8 @@ import { findProxies, type ProxyFound } from "./proxies.ts";
 export interface PodInside {
   /** The namespace's name. */
   readonly namespace: string;
+  /** The node's number for it, as its links have it. */
+  readonly number: number;
   readonly addresses: readonly Address[];
   readonly links: readonly Link[];
   readonly sockets: readonly ListeningSocket[];
@@ -21,7 +23,7 @@ export interface PodInside {
 export class Facts {
   readonly snapshot: Snapshot;
   readonly cluster: ClusterObjects | undefined;
-  /** Empty where they cannot be seen. */
+  /** Of the pods; empty where they cannot be seen. */
   readonly insides: readonly PodInside[];
   /** The Node object that has an address of this machine. */
   readonly node: CheckedNode | undefined;
@@ -44,7 +46,6 @@ export class Facts {
   ) {
     this.snapshot = snapshot;
     this.cluster = more.cluster;
-    this.insides = more.insides ?? [];
     const own = new Set(snapshot.addresses.map(({ address }) => address).filter((address) => !isLoopback(address)));
     this.node = more.cluster?.nodes.find(({ addresses }) => addresses.some((address) => own.has(address)));
     this.chains = chainsOf(snapshot);
@@ -58,6 +59,8 @@ export class Facts {
         linkNamespace !== undefined &&
         (master === undefined ? routed.has(index) : bridges.has(master)),
     );
+    const podNumbers = new Set(this.podLinks.map(({ linkNamespace }) => linkNamespace));
+    this.insides = (more.insides ?? []).filter(({ number }) => podNumbers.has(number));
     const fromBridges = snapshot.addresses
       .filter((each) => bridges.has(each.interface) && each.scope === 0)
       .map(({ address, prefixLength }) => prefixOf(address, prefixLength));

@@ -40,8 +40,8 @@ export async function readObjects(client: KubeClient, signal: AbortSignal): Prom
 }
 
 /**
- * The insides of the pods whose wires end in the node of a snapshot, as far as their namespaces have names on this
- * machine (those of container runtimes do).
+ * The insides of the namespaces whose wires end in the node of a snapshot, pods and others, as far as they have names on
+ * this machine (those of container runtimes do).
  *
  * @param namespace the node's own namespace; undefined: the calling thread's.
  */
@@ -54,12 +54,14 @@ export function lookInside({ links }: Snapshot, namespace?: string): readonly Po
     .slice(0, mostInsides)
     .flatMap((name) => {
       try {
-        if (!leading.has(namespaceNumber(node, name))) return [];
+        const number = namespaceNumber(node, name);
+        if (number === undefined || !leading.has(number)) return [];
         using route = openRoute(name);
         const addresses = listAddresses(route).filter(({ address, scope }) => scope === 0 && !isLoopback(address));
         return [
           {
             namespace: name,
+            number,
             addresses: addresses.map(({ address }) => address),
             links: listLinks(route),
             sockets: listListeningSockets(name),

@@ -46,8 +46,15 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** Expressions that ask nothing. */
 const harmless = new Set(["counter", "immediate", "log", "last", "meta set", "ct set", "notrack"]);
 
-/** The rule of nf_tables in plain form. Those of iptables' nft variant are among them. */
-export function plainNftRule({ expressions, family }: Pick<Rule, "expressions" | "family">): PlainRule {
+/**
+ * The rule of nf_tables in plain form. Those of iptables' nft variant are among them.
+ *
+ * @param keysOf the keys of a set of the rule's table.
+ */
+export function plainNftRule(
+  { expressions, family }: Pick<Rule, "expressions" | "family">,
+  keysOf: (set: string) => readonly Uint8Array[],
+): PlainRule {
   const others: string[] = [];
   const conditions: Mutable<Conditions> = { others };
   const registers = new Map<number, { readonly load: Expression; mask?: Uint8Array }>();
@@ -74,6 +81,14 @@ export function plainNftRule({ expressions, family }: Pick<Rule, "expressions" |
           (op === "eq" || op === "neq") &&
           compare(conditions, loaded.load, loaded.mask, op === "neq", data, family);
         if (!known) others.push(loaded === undefined ? "cmp" : describe(loaded.load));
+        break;
+      }
+      case "lookup": {
+        const load = registers.get(expression.sreg)?.load;
+        const isState = load?.kind === "ct" && load.key === "state" && expression.dreg === undefined;
+        if (isState && !expression.inverted) {
+          conditions.states = keysOf(expression.set).reduce((sum, key) => sum | (key[0] ?? 0), 0);
+        } else others.push("lookup");
         break;
       }
       case "match":
@@ -160,12 +175,14 @@ function compare(
 /** The state bits of `struct xt_conntrack_mtinfo3`, which are those of nf_tables. */
 function statesOfMatch(info: Uint8Array, others: string[]): Pick<Conditions, "states"> {
   const view = new DataView(info.buffer, info.byteOffset, info.byteLength);
-  const onlyState = info.length >= 156 && view.getUint16(146, true) === 1 && (view.getUint16(148, true) & 1) === 0;
-  if (!onlyState) {
+  // match_flags: nothing but XT_CONNTRACK_STATE is asked.
+  if (info.length < 156 || view.getUint16(146, true) !== 1) {
     others.push("conntrack");
     return {};
   }
-  return { states: view.getUint16(150, true) & 0x7f };
+  const inverted = (view.getUint16(148, true) & 1) !== 0;
+  const states = view.getUint16(150, true);
+  return { states: (inverted ? ~states : states) & allStates };
 }
 
 function interfaceName(data: Uint8Array): string {
@@ -183,6 +200,9 @@ function maskLength(mask: Uint8Array): number | undefined {
 function describe(load: Expression): string {
   return "key" in load && typeof load.key === "string" ? `${load.kind} ${load.key}` : load.kind;
 }
+
+/** Bits of all states, translated and not. */
+const allStates = 0x7f;
 
 const stateBits: Readonly<Record<string, number>> = {
   INVALID: 1,
@@ -235,7 +255,7 @@ export function plainLegacyRule(text: string): PlainRule {
       case "--ctstate":
       case "--state": {
         const bits = value.split(",").reduce((sum, name) => sum | (stateBits[name] ?? 0), 0);
-        conditions.states = not ? 0x7f & ~bits : bits;
+        conditions.states = (not ? ~bits : bits) & allStates;
         break;
       }
       case "-m":

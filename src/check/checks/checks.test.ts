@@ -1,5 +1,6 @@
 /** Each check finds its fault, and nothing on a healthy node. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { parseAddress } from "../../net/address.ts";
 import { findFaults } from "../check.ts";
@@ -36,7 +37,7 @@ function messages(changes: Changes = {}, objects: Partial<ClusterObjects> = {}):
 
 const listening = { protocol: "TCP", address: parseAddress("0.0.0.0"), port: 8080 } as const;
 const inside = (sockets: PodInside["sockets"]): readonly PodInside[] => [
-  { namespace: "cni-1", addresses: [parseAddress("10.244.1.2")], links: [], sockets },
+  { namespace: "cni-1", number: 0, addresses: [parseAddress("10.244.1.2")], links: [], sockets },
 ];
 
 test("nothing is found on a healthy node, with and without its cluster", () => {
@@ -463,4 +464,14 @@ test("node ports on 127.0.0.1 need route_localnet", () => {
 test("a node with its pods elsewhere than its podCIDR says is judged by its pods", () => {
   const pods = [podOf("web-1", "node1", "172.30.0.5")];
   assert.deepEqual(found({}, { pods }), ["cluster-cidr: Portolan's table ip portolan"]);
+});
+
+test("docs/check.md explains each check, and no other", () => {
+  const text = readFileSync(new URL("../../../docs/check.md", import.meta.url), "utf8");
+  const sections = text.split(/^# The checks$/m)[1] ?? "";
+  assert.deepEqual(
+    [...sections.matchAll(/^## (.*)$/gm)].map(([, name]) => name),
+    checks.map(({ name }) => name),
+  );
+  for (const { about } of checks) assert.ok(sections.includes(about), about);
 });

@@ -1,0 +1,136 @@
+/** Rules that iptables wrote, read back from the kernel, mean the same in both variants; sets of rules of healthy nodes are found healthy. */
+import assert from "node:assert/strict";
+import { after, before, beforeEach, test } from "node:test";
+import { findFaults } from "../../src/check/check.ts";
+import { Facts } from "../../src/check/facts.ts";
+import { parseAddress } from "../../src/net/address.ts";
+import { parsePrefix } from "../../src/net/prefix.ts";
+import { capture } from "../../src/trace/snapshot/index.ts";
+import { type Host, TestNetwork } from "../support/network.ts";
+
+let network: TestNetwork;
+let node: Host;
+
+before(() => {
+  network = new TestNetwork("check-rules");
+  node = network.host("node");
+  const [pod, router] = [network.host("pod"), network.host("router")];
+  network.bridge(node, "cni0");
+  network.join(node, "veth1", pod, "eth0", "cni0");
+  network.join(node, "eth0", router, "node");
+  node.address("cni0", "10.244.1.1/24");
+  node.address("eth0", "192.0.2.11/24");
+  node.addRoute("default", { via: "192.0.2.1" });
+  node.forwarding();
+  node.sysctl("net/bridge/bridge-nf-call-iptables", 1);
+});
+beforeEach(() => {
+  node.exec("nft", ["flush", "ruleset"]);
+  load("legacy", ["FORWARD ACCEPT"], []);
+});
+after(() => network.close());
+
+const forwardRules = [
+  "-s 10.244.0.0/16 -j ACCEPT",
+  "-d 10.244.1.7/32 -p tcp -j DROP",
+  "! -s 10.244.0.0/19 -o eth0 -j DROP",
+  "-i cni0 -o eth+ -j ACCEPT",
+  "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+  "-m conntrack --ctstate NEW -j DROP",
+  "-m conntrack ! --ctstate INVALID -m comment --comment x -j RETURN",
+  "-p udp -m conntrack --ctstate INVALID -j DROP",
+  "-j REJECT --reject-with icmp-port-unreachable",
+];
+
+/** Loads a filter table. */
+function load(variant: "nft" | "legacy", chains: readonly string[], rules: readonly string[]): void {
+  const input = `*filter\n${chains.map((chain) => `:${chain} [0:0]\n`).join("")}${rules.map((rule) => `${rule}\n`).join("")}COMMIT\n`;
+  node.exec(`iptables-${variant}-restore`, [], { input });
+}
+
+test("a rule means the same, whichever variant of iptables has it", async () => {
+  const rules = forwardRules.map((rule) => `-A FORWARD ${rule}`);
+  for (const variant of ["nft", "legacy"] as const) load(variant, ["FORWARD ACCEPT"], rules);
+  const { chains } = new Facts(await capture(node.namespace));
+  const forward = chains.filter(({ name, table }) => name === "FORWARD" && table === "filter");
+  const [native, legacy] = ["nftables", "legacy"].map((variant) => forward.find((each) => each.variant === variant));
+  assert.equal(native?.rules.length, forwardRules.length);
+  for (const [i, rule] of forwardRules.entries()) {
+    assert.deepEqual(native?.rules[i]?.conditions.others, [], rule);
+    assert.deepEqual(native?.rules[i], legacy?.rules[i], rule);
+  }
+});
+
+/** What `forward-drop` finds with the rules that stand. */
+async function dropped(): Promise<readonly string[]> {
+  const nodeObject = {
+    name: "node",
+    addresses: [parseAddress("192.0.2.11")],
+    podCIDRs: [parsePrefix("10.244.1.0/24")],
+  };
+  const cluster = { services: [], slices: [], pods: [], nodes: [nodeObject] };
+  const facts = new Facts(await capture(node.namespace), { cluster });
+  assert.deepEqual(
+    facts.podBridges.map(({ name }) => name),
+    ["cni0"],
+  );
+  return findFaults(facts).map(({ check, message }) => `${check} ${message}`);
+}
+
+/** What Docker writes. */
+const docker = {
+  chains: ["FORWARD DROP", "DOCKER -", "DOCKER-USER -", "DOCKER-ISOLATION-STAGE-1 -", "DOCKER-ISOLATION-STAGE-2 -"],
+  rules: [
+    "-A FORWARD -j DOCKER-USER",
+    "-A FORWARD -j DOCKER-ISOLATION-STAGE-1",
+    "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-A FORWARD -o docker0 -j DOCKER",
+    "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT",
+    "-A FORWARD -i docker0 -o docker0 -j ACCEPT",
+    "-A DOCKER ! -i docker0 -o docker0 -j DROP",
+    "-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2",
+    "-A DOCKER-ISOLATION-STAGE-1 -j RETURN",
+    "-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP",
+    "-A DOCKER-ISOLATION-STAGE-2 -j RETURN",
+    "-A DOCKER-USER -j RETURN",
+  ],
+} as const;
+/** What flannel adds. */
+const flannel = [
+  "-A FORWARD -j FLANNEL-FWD",
+  "-A FLANNEL-FWD -s 10.244.0.0/16 -m comment --comment flanneld -j ACCEPT",
+  "-A FLANNEL-FWD -d 10.244.0.0/16 -m comment --comment flanneld -j ACCEPT",
+];
+
+test("Docker's policy drops pods' packets, unless the overlay has them accepted", async () => {
+  load("nft", docker.chains, docker.rules);
+  const [found, ...more] = await dropped();
+  assert.match(found ?? "", /^forward-drop nftables table ip filter, chain FORWARD, drops by its policy/);
+  assert.deepEqual(more, []);
+  load("nft", [...docker.chains, "FLANNEL-FWD -"], [...docker.rules, ...flannel]);
+  assert.deepEqual(await dropped(), []);
+});
+
+test("a firewall that rejects what no zone accepts is found, and one whose zone has the pods is not", async () => {
+  const firewall = (zone: string) => `table inet firewalld
+delete table inet firewalld
+table inet firewalld {
+  chain filter_FORWARD { type filter hook forward priority 10; policy accept;
+    ct state { established, related } accept
+    ct status dnat accept
+    iifname "lo" accept
+    jump filter_FORWARD_ZONES
+    ct state invalid drop
+    reject with icmpx admin-prohibited
+  }
+  chain filter_FORWARD_ZONES { ${zone} }
+  chain filter_FWD_trusted { accept; }
+}`;
+  node.exec("nft", ["-f", "-"], { input: firewall("") });
+  assert.match(
+    (await dropped()).join(),
+    /forward-drop nftables table inet firewalld, chain filter_FORWARD, drops with rule 6 everything/,
+  );
+  node.exec("nft", ["-f", "-"], { input: firewall('iifname "cni0" goto filter_FWD_trusted;') });
+  assert.deepEqual(await dropped(), []);
+});
