@@ -16,7 +16,10 @@ export type Found =
 /** A set prepared for look-ups. */
 export class SetIndex {
   readonly set: FullSet;
-  readonly #exact = new Map<string, Element>();
+  readonly #exact: Element[] = [];
+  /** {@link #exact} by key: made once a set is asked often, since for a few questions looking at all is faster. */
+  #byKey: Map<string, Element> | undefined;
+  #questions = 0;
   readonly #starts: Element[] = [];
   readonly #ranges: Element[] = [];
   #catchAll: Element | undefined;
@@ -31,7 +34,7 @@ export class SetIndex {
       if (element.catchAll === true) this.#catchAll = element;
       else if (element.keyEnd !== undefined || concatenated) this.#ranges.push(element);
       else if (intervals) this.#starts.push(element);
-      else this.#exact.set(hex(element.key), element);
+      else this.#exact.push(element);
     }
     // Where a range ends, another may begin: the beginning counts.
     this.#starts.sort(
@@ -43,11 +46,20 @@ export class SetIndex {
   find(key: Bytes): Found {
     if (!isKnown(key)) return this.#maybe(key);
     const element =
-      this.#exact.get(hex(key.data)) ??
+      this.#exactly(key.data) ??
       this.#interval(key.data) ??
       this.#ranges.find((range) => this.#within(key, range) === true) ??
       this.#catchAll;
     return element === undefined ? { kind: "none" } : { kind: "element", element };
+  }
+
+  #exactly(key: Uint8Array): Element | undefined {
+    this.#questions++;
+    if (this.#byKey === undefined && this.#questions > fewQuestions) {
+      this.#byKey = new Map(this.#exact.map((element) => [text(element.key), element]));
+    }
+    if (this.#byKey !== undefined) return this.#byKey.get(text(key));
+    return this.#exact.find((element) => element.key.length === key.length && compareBytes(element.key, key) === 0);
   }
 
   #interval(key: Uint8Array): Element | undefined {
@@ -66,7 +78,7 @@ export class SetIndex {
   /** Elements that agree with what is known of the key. */
   #maybe(key: Bytes): Found {
     const candidates = [
-      ...[...this.#exact.values()].filter((element) => equals(key, element.key) !== false),
+      ...this.#exact.filter((element) => equals(key, element.key) !== false),
       ...this.#starts.filter((start) => start.intervalEnd !== true),
       ...this.#ranges.filter((range) => this.#within(key, range) !== false),
       ...(this.#catchAll === undefined ? [] : [this.#catchAll]),
@@ -91,6 +103,10 @@ export class SetIndex {
   }
 }
 
-function hex(bytes: Uint8Array): string {
+/** Questions for which a set is not sorted by key yet. */
+const fewQuestions = 16;
+
+/** A key as text, a character for each byte. */
+function text(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
