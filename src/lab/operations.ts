@@ -1,6 +1,6 @@
 /** Labs from outside: started, found, ended. */
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { signalProcess } from "../kernel/programs.ts";
 import { systemClock } from "../telemetry/clock.ts";
@@ -22,6 +22,8 @@ const startPatience = 60_000;
 /** Milliseconds that a supervisor has to end orderly. */
 const stopPatience = 15_000;
 const look = 40;
+/** Bytes after which the log of a lab is put aside when it is started. */
+const longLog = 1 << 20;
 /** Characters of a log that an error shows. */
 const tail = 2000;
 
@@ -82,6 +84,7 @@ export async function down(name: string): Promise<boolean> {
   sweep(name);
   const known = folder.read() !== undefined;
   folder.removeTraces();
+  folder.release();
   return pid !== undefined || known;
 }
 
@@ -123,7 +126,8 @@ function needRoot(): void {
 
 function startSupervisor(folder: LabFolder, name: string): void {
   mkdirSync(folder.path, { recursive: true, mode: 0o700 });
-  const log = openSync(folder.log, "w");
+  if ((statSync(folder.log, { throwIfNoEntry: false })?.size ?? 0) > longLog) renameSync(folder.log, `${folder.log}.1`);
+  const log = openSync(folder.log, "a");
   try {
     const child = spawn(
       process.execPath,
@@ -131,7 +135,6 @@ function startSupervisor(folder: LabFolder, name: string): void {
       { detached: true, stdio: ["ignore", log, log], cwd: "/" },
     );
     child.unref();
-    // Until it has noted itself, it counts as running by this.
     if (child.pid === undefined) throw new Error("the supervisor cannot be started");
   } finally {
     closeSync(log);

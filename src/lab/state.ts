@@ -8,11 +8,15 @@
  * - `supervisor.json`, `supervisor.log`, `control.sock`: the program that keeps it running
  * - `fault.json`: what was broken on purpose
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isSystemError } from "../kernel/errno.ts";
 import { processStart } from "../kernel/programs.ts";
 import { type LabSpec, labNameProblem } from "./plan/spec.ts";
+
+/** Milliseconds in which whoever else wants to be the supervisor has done what it would. */
+const settling = 30;
 
 /** Where labs lie: below XDG_STATE_HOME where that is set, else in /var/lib. */
 export function labsFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
@@ -85,16 +89,36 @@ export class LabFolder {
     return noted !== undefined && processStart(noted.pid) === noted.start ? noted.pid : undefined;
   }
 
-  /** Notes that this process is the supervisor. */
-  noteSupervisor(): void {
-    this.writeJson("supervisor.json", { pid: process.pid, start: processStart(process.pid) });
+  /** Makes this process the supervisor. @returns false if another one is, or is faster. */
+  async claim(): Promise<boolean> {
+    const path = join(this.path, "supervisor.json");
+    const own = `${path}.${process.pid}`;
+    writeFileSync(own, JSON.stringify({ pid: process.pid, start: processStart(process.pid) }));
+    try {
+      if (this.supervisor() !== undefined) return false;
+      rmSync(path, { force: true });
+      linkSync(own, path);
+    } catch (error) {
+      if (isSystemError(error, "EEXIST")) return false;
+      throw error;
+    } finally {
+      rmSync(own, { force: true });
+    }
+    // Somebody may have taken our note for the old one.
+    await sleep(settling);
+    return this.supervisor() === process.pid;
   }
 
-  /** Removes what only means something while the lab runs. */
+  /** Removes what only means something while the lab runs, but for the note of who its supervisor is. */
   removeTraces(): void {
-    for (const name of ["supervisor.json", "control.sock", "pods", "fault.json"]) {
+    for (const name of ["control.sock", "pods", "fault.json"]) {
       rmSync(join(this.path, name), { recursive: true, force: true });
     }
+  }
+
+  /** Removes the note of who the supervisor is. */
+  release(): void {
+    rmSync(join(this.path, "supervisor.json"), { force: true });
   }
 
   /** Removes the folder. */

@@ -24,10 +24,8 @@ export interface SuperviseOptions {
 export async function supervise({ folder, version, write, signal }: SuperviseOptions): Promise<void> {
   const record = folder.read();
   if (record === undefined) throw new Error(`${folder.path} holds no lab`);
-  const other = folder.supervisor();
-  if (other !== undefined) throw new Error(`the lab runs already, kept by process ${other}`);
+  if (!(await folder.claim())) throw new Error(`the lab runs already, kept by process ${folder.supervisor()}`);
   folder.removeTraces();
-  folder.noteSupervisor();
   const log = new LogWriter({ clock: systemClock, pid: process.pid, write });
   let state: Pick<LabStatus, "phase" | "message"> = { phase: "starting", message: "" };
   const progress = (message: string) => {
@@ -60,6 +58,7 @@ export async function supervise({ folder, version, write, signal }: SuperviseOpt
     await lab.stop();
     control.close();
     folder.removeTraces();
+    folder.release();
   }
 }
 

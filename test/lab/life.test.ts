@@ -249,6 +249,21 @@ test("names are resolved in pods, as the cluster's DNS knows them", async () => 
   assert.equal(await lookup("nobody.example"), "");
 });
 
+test("of two that start a lab at once, both get the same", async () => {
+  await lab.lab("down");
+  const ended = await Promise.all([lab.try("up"), lab.try("up"), lab.try("up")]);
+  assert.deepEqual(
+    ended.map(({ code }) => code),
+    [0, 0, 0],
+    ended.map(({ err }) => err).join(""),
+  );
+  assert.equal(
+    (await status()).nodes.every(({ mode }) => mode !== ""),
+    true,
+  );
+  await lab.kubectl("rollout", "status", "deployment/spread", "--timeout=10s");
+});
+
 test("a lab comes back with other nodes if one wants it", async () => {
   await lab.lab("down");
   await lab.lab("up", "--nodes", "1");
