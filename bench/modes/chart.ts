@@ -22,7 +22,7 @@ export function drawCharts(panels: readonly Panel[], xLabel: string): string {
   const width = panels.length * size.width;
   const legend = names.map(
     (name, i) =>
-      `<g transform="translate(${size.left + 150 * i} ${size.height + 14})"><path d="M0 -4h18" stroke="${colourOf(i)}" stroke-width="2"/><text x="23">${escapeText(name)}</text></g>`,
+      `<g transform="translate(${size.left + 190 * i} ${size.height + 14})"><path d="M0 -4h18" stroke="${colourOf(i)}" stroke-width="2"/><text x="23">${escapeText(name)}</text></g>`,
   );
   const body = panels.map(
     (panel, i) => `<g transform="translate(${i * size.width} 0)">${drawPanel(panel, names, xLabel)}</g>`,
@@ -48,7 +48,7 @@ function drawPanel({ title, series }: Panel, names: readonly string[], xLabel: s
     return `<path d="M${left} ${y}H${width - right}" stroke="#d0d7de"/><text x="${left - 5}" y="${y}" dy="4" text-anchor="end">${10 ** power}</text>`;
   });
   const ticks = [...new Set(all.map(({ x }) => x))].map(
-    (x) => `<text x="${px(x)}" y="${height - bottom + 15}" text-anchor="middle">${x.toLocaleString("en")}</text>`,
+    (x) => `<text x="${px(x)}" y="${height - bottom + 15}" text-anchor="middle">${shortNumber(x)}</text>`,
   );
   const lines = series.map(({ name, points }) => {
     const colour = colourOf(names.indexOf(name));
@@ -66,6 +66,11 @@ function decades(values: readonly number[]): readonly number[] {
   const first = Math.floor(Math.log10(Math.min(...values)));
   const last = Math.max(first + 1, Math.ceil(Math.log10(Math.max(...values))));
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
+/** `500`, `10k`. */
+function shortNumber(value: number): string {
+  return value >= 1000 ? `${value / 1000}k` : String(value);
 }
 
 function colourOf(index: number): string {
