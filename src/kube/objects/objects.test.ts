@@ -212,6 +212,17 @@ test("what a Service leaves out has the defaults of the API", () => {
   assert.equal(service.externalTrafficPolicy, "Cluster");
 });
 
+test("a Service may name its scheduler, by a name that a scheduler can have", () => {
+  const named = (scheduler: string) =>
+    projectService({
+      metadata: { namespace: "shop", name: "web", annotations: { "portolan.io/ipvs-scheduler": scheduler } },
+      spec: {},
+    });
+  const projected = named("lc");
+  assert.equal(projected.outcome === "object" && projected.object.scheduler, "lc");
+  assert.notEqual(named("a b").outcome, "object");
+});
+
 test("slices of host names are ignored without a word", () => {
   assert.deepEqual(projectEndpointSlice({ ...apiSlice, addressType: "FQDN" }), { outcome: "ignored" });
 });
