@@ -154,15 +154,17 @@ export function randomTable(random: Random, family: "ip" | "ip6" | "inet", name:
   const leaves = ["leaf1", "leaf2"];
   const middles = ["middle1", "middle2"];
   const addressType = setIp === "ip" ? "ipv4_addr" : "ipv6_addr";
-  const bases = (["prerouting", "input", "forward", "postrouting"] as const)
+  const bases = (["prerouting", "input", "forward", "output", "postrouting"] as const)
     .filter(() => random.percent(60))
     .map((hook) => {
       const priority = random.of(-310, -250, -150, -10, 0, 0, 50, 150);
       const policy = random.percent(10) ? "drop" : "accept";
-      return chain(`at-${hook}`, `    type filter hook ${hook} priority ${priority}; policy ${policy};\n`, hook, [
-        ...middles,
-        ...leaves,
-      ]);
+      return chain(
+        `at-${hook}`,
+        `    type ${hook === "output" ? random.of("filter", "route") : "filter"} hook ${hook} priority ${priority}; policy ${policy};\n`,
+        hook,
+        [...middles, ...leaves],
+      );
     });
   const to = (of: Ip) =>
     `${of === "ip" ? random.of(...addresses.ip.servers, ...addresses.ip.own) : random.of(...addresses.ip6.servers, ...addresses.ip6.own)}`;
@@ -179,6 +181,7 @@ export function randomTable(random: Random, family: "ip" | "ip6" | "inet", name:
   const nat = random.percent(60)
     ? [
         `chain nat-in {\n    type nat hook prerouting priority ${random.of(-100, -110)};\n    ${match("prerouting")} counter\n    ${translation()}\n    ${random.percent(50) ? translation() : "counter"}\n  }`,
+        `chain nat-own {\n    type nat hook output priority -100;\n    ${match("output")} counter\n    ${translation()}\n  }`,
         `chain nat-out {\n    type nat hook postrouting priority 100;\n    ct status dnat ${random.of("masquerade", "masquerade fully-random", "counter")}\n    ${match("postrouting")} counter\n  }`,
       ]
     : [];

@@ -5,9 +5,9 @@ import type { State } from "../../src/trace/walk/index.ts";
 import { stepsOf } from "../../src/trace/walk/index.ts";
 import type { Host } from "../support/network.ts";
 
-/** The table that makes the kernel trace what comes in by an interface, before anybody else looks. */
+/** The table that makes the kernel trace what comes in by an interface, and what the node itself begins, before anybody else looks. */
 export function tracingTable(input: string): string {
-  return `table inet tracing { chain pre { type filter hook prerouting priority -350; iifname ${input} meta l4proto { tcp, udp } meta nftrace set 1; }; };\n`;
+  return `table inet tracing { chain pre { type filter hook prerouting priority -350; iifname ${input} meta l4proto { tcp, udp } meta nftrace set 1; }; chain own { type filter hook output priority -350; meta l4proto udp meta nftrace set 1; tcp flags & (syn | ack) == syn meta nftrace set 1; }; };\n`;
 }
 
 /** Listens to the traces of a namespace. */

@@ -74,6 +74,7 @@ function track(state: State): State {
     sourceTranslated: false,
     destinationSettled: false,
     sourceSettled: false,
+    confirmed: false,
   };
   return { ...state, connection };
 }

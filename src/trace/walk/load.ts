@@ -151,6 +151,7 @@ export function loadCt({ key, direction }: Pick<Ct, "key" | "direction">, state:
     case "status": {
       if (connection.state === "established") return load(name, unknownBytes(4));
       const bits =
+        (connection.confirmed ? statusBits.confirmed : 0) |
         (connection.sourceTranslated ? statusBits.source : 0) |
         (connection.destinationTranslated ? statusBits.destination : 0) |
         (connection.sourceSettled ? statusBits.sourceDone : 0) |

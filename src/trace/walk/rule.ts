@@ -266,6 +266,7 @@ function evaluate(expression: Expression, thread: Thread, rule: Rule, where: Whe
         sourceTranslated: false,
         destinationSettled: true,
         sourceSettled: true,
+        confirmed: false,
       } as const;
       return set({ connection: untracked }, "leaves it out of connection tracking");
     }

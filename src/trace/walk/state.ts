@@ -15,6 +15,8 @@ export interface Connection {
   /** The translation of this side is settled, if only as none: chains of type nat are not asked again. */
   readonly destinationSettled: boolean;
   readonly sourceSettled: boolean;
+  /** The packet has passed postrouting, and comes back in by loopback: the tracker has taken the connection down. */
+  readonly confirmed: boolean;
 }
 
 /** Where a route leads. */

@@ -193,8 +193,9 @@ function leave(world: World, states: readonly State[], recording: Recording): re
     const { output, gateway } = state.way ?? {};
     const link = world.link(output);
     if (link?.loopback) {
-      const { way: _, ...rest } = state;
-      loops.push({ ...rest, input: link.index });
+      const { way: _, connection, ...rest } = state;
+      const confirmed = connection && { connection: { ...connection, confirmed: connection.state === "new" } };
+      loops.push({ ...rest, ...confirmed, input: link.index });
       continue;
     }
     if (link === undefined || !link.up) {
