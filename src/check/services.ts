@@ -9,10 +9,17 @@ export function serviceTitle({ namespace, name }: Pick<CheckedService, "namespac
   return `service ${namespace}/${name}`;
 }
 
-/** The slices of each Service, by {@link serviceTitle}. */
-export function slicesByService({ slices }: ClusterObjects): ReadonlyMap<string, readonly EndpointSlice[]> {
-  return Map.groupBy(slices, ({ namespace, service }) => serviceTitle({ namespace, name: service }));
+/** The slices of each Service, by {@link serviceTitle}. Made once for each list of objects. */
+export function slicesByService(objects: ClusterObjects): ReadonlyMap<string, readonly EndpointSlice[]> {
+  let groups = groupsOf.get(objects);
+  if (groups === undefined) {
+    groups = Map.groupBy(objects.slices, ({ namespace, service }) => serviceTitle({ namespace, name: service }));
+    groupsOf.set(objects, groups);
+  }
+  return groups;
 }
+
+const groupsOf = new WeakMap<ClusterObjects, ReadonlyMap<string, readonly EndpointSlice[]>>();
 
 /** The endpoints behind one port of a Service: address, port number, and all that the slice says. */
 export function endpointsOf(

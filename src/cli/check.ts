@@ -56,12 +56,11 @@ export const check: Command = {
     { line: "portolan check --watch", what: "go on looking while you repair" },
     { line: "portolan check --snapshot node1.json.gz -o json", what: "look at what somebody sent" },
     {
-      line: "portolan check --namespace ptl-lab-node1 --kubeconfig $(portolan lab kubeconfig)",
-      what: "look at a node of a lab",
+      line: "portolan check --namespace ptl-lab-node1 --kubeconfig $KUBECONFIG",
+      what: "look at a node of a lab (lab up says what KUBECONFIG is)",
     },
   ],
   flags,
-  choices: ["--watch", "--snapshot", "--namespace", "--kubeconfig", "--output", "--list"],
   statuses: { [exitStatus.ok]: "nothing found", [foundStatus]: "something was found, errors or warnings" },
   async run(args, context) {
     const { values, rest } = parseFlags(flags, args);
@@ -101,12 +100,15 @@ async function watch(values: Values, client: KubeClient | undefined, context: Co
   const style = styleOf();
   let before: ReadonlyMap<string, Finding> | undefined;
   while (!context.signal.aborted) {
-    let facts: Facts;
-    try {
-      facts = await gather(values, client, context);
-    } catch (error) {
-      if (context.signal.aborted) break;
-      throw error;
+    const facts = await gather(values, client, context).catch((error: unknown) => {
+      if (before === undefined && !context.signal.aborted) throw error;
+      return error;
+    });
+    if (!(facts instanceof Facts)) {
+      // An API server that is away for a while is no reason to end.
+      if (!context.signal.aborted) context.err(`${errorText(facts)}\n`);
+      await pause(values.interval, context.signal);
+      continue;
     }
     const findings = findFaults(facts);
     const now = new Map(findings.map((each) => [`${each.check} ${each.subject}`, each]));
@@ -122,9 +124,14 @@ async function watch(values: Values, client: KubeClient | undefined, context: Co
       context.out(`${time} ${formatSummary(facts.snapshot.name, findings, style)}\n\n`);
     }
     before = now;
-    await sleep(values.interval, undefined, { signal: context.signal }).catch(() => {});
+    await pause(values.interval, context.signal);
   }
   return before === undefined || before.size === 0 ? exitStatus.ok : foundStatus;
+}
+
+/** Waits, or less if somebody ends it. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => {});
 }
 
 async function gather(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<Facts> {

@@ -1,5 +1,6 @@
 import { families } from "../../net/address.ts";
 import { type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength } from "../../net/prefix.ts";
+import { chains as names } from "../../proxy/modes/iptables/names.ts";
 import { tableComment } from "../../proxy/modes/nftables/layout.ts";
 import { familiesOf, type PlainChain, siblingsOf, titleOf } from "../chains.ts";
 import type { Facts } from "../facts.ts";
@@ -9,6 +10,7 @@ import type { Conditions, PlainRule, Wanted } from "../rules.ts";
 /** How a chain ends for new connections of pods: a rule may accept them, one drops them, or its end is reached. */
 type End = "accepts" | "end" | { readonly drops: string };
 
+const kubeProxys: ReadonlySet<string> = new Set(Object.values(names));
 /** Conditions that only connections meet which something else let through before. */
 const notNew = new Set(["ct status", "connmark"]);
 const newState = 8;
@@ -84,7 +86,7 @@ function examine(facts: Facts, chain: PlainChain, siblings: ReadonlyMap<string, 
       case "goto": {
         const target = siblings.get(decided.chain);
         // What proxies have here accepts what was translated, and drops what is invalid.
-        if (target === undefined || depth === 0 || decided.chain.startsWith("KUBE-")) break;
+        if (target === undefined || depth === 0 || kubeProxys.has(decided.chain)) break;
         const end = examine(facts, target, siblings, depth - 1);
         if (end === "accepts" || (all && end !== "end")) return end;
         if (all && decided.kind === "goto") return "end";

@@ -7,7 +7,7 @@ export const localhostNodePort: Check = {
   about: "Whether node ports that are served on 127.0.0.1 (mode iptables) can work: that needs route_localnet.",
   seen: ["kubernetes/kubernetes#57922", "k0sproject/k0s#5760", "kubernetes/kubernetes#138427"],
   run(facts) {
-    const off = facts.sysctl("net/ipv4/conf/all/route_localnet") === "0";
+    if (facts.sysctl("net/ipv4/conf/all/route_localnet") !== "0") return [];
     const serves = facts.proxies
       .filter(({ kind, family }) => kind === "iptables" && family === "IPv4")
       .some(({ variant }) =>
@@ -28,7 +28,7 @@ export const localhostNodePort: Check = {
               conditions.others.includes("addrtype"),
           ),
       );
-    if (!off || !serves) return [];
+    if (!serves) return [];
     return [
       {
         severity: "warning",

@@ -22,11 +22,21 @@ export const proxyRules: Check = {
   run: (facts) => [...nobody(facts), ...facts.proxies.flatMap((proxy) => brokenOf(facts, proxy))],
 };
 
+/** Links of network plugins that serve Services by other means: Cilium, Calico's eBPF, Antrea, OVN, kube-router. */
+const servingLinks = new Set([
+  "cilium_host",
+  "cilium_net",
+  "bpfin.cali",
+  "bpfout.cali",
+  "antrea-gw0",
+  "ovn-k8s-mp0",
+  "kube-dummy-if",
+]);
+
 /** Services, and no rules for them. */
 function nobody({ cluster, node, proxies, snapshot }: Facts): readonly Found[] {
   if (cluster === undefined || node === undefined) return [];
-  // Cilium serves without rules.
-  if (snapshot.links.some(({ name }) => name === "cilium_host" || name === "cilium_net")) return [];
+  if (snapshot.links.some(({ name }) => servingLinks.has(name))) return [];
   const families = new Set(cluster.services.flatMap(({ clusterIPs }) => clusterIPs).map(familyOf));
   const mine = new Set(node.addresses.map(familyOf));
   return [...families]

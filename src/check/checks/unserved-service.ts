@@ -12,7 +12,7 @@ export const unservedService: Check = {
   about: "Whether the proxy's rules have every Service that the API has.",
   seen: ["kubernetes/kubernetes#135639", "kubernetes/kubernetes#139513"],
   run(facts) {
-    const { cluster, proxies } = facts;
+    const { cluster, proxies, node } = facts;
     if (cluster === undefined) return [];
     const slices = slicesByService(cluster);
     return proxies.flatMap((proxy) => {
@@ -22,9 +22,12 @@ export const unservedService: Check = {
         const address = service.clusterIPs.find((each) => familyOf(each) === proxy.family);
         if (address === undefined) return [];
         const without = service.ports.filter(({ name, protocol, port }) => {
-          // What is refused for want of endpoints may have rules of another form.
+          // What is refused, or dropped, for want of endpoints may have rules of another form.
           const some = endpointsOf(slices.get(serviceTitle(service)) ?? [], { name, protocol }).some(
-            (endpoint) => isUsable(endpoint) && familyOf(endpoint.address) === proxy.family,
+            (endpoint) =>
+              isUsable(endpoint) &&
+              familyOf(endpoint.address) === proxy.family &&
+              (service.internalTrafficPolicy === "Cluster" || endpoint.nodeName === node?.name),
           );
           return (
             some &&
@@ -62,7 +65,7 @@ function knower(
 ): ((port: Port) => boolean) | undefined {
   const table = family === "IPv4" ? "ip" : "ip6";
   if (kind === "portolan" || kind === "kube-proxy") {
-    const maps = kind === "portolan" ? ["front-ends"] : ["service-ips"];
+    const maps = kind === "portolan" ? ["front-ends"] : ["service-ips", "no-endpoint-services"];
     const sets = snapshot.nftables.sets.filter(
       (set) => set.family === table && title.endsWith(` ${set.table}`) && maps.includes(set.set),
     );
