@@ -130,6 +130,9 @@ test("without privileges everything that is missing is said, and nothing is chan
   assert.equal(code, 1);
   for (const mode of modeNames) assert.match(err, new RegExp(`mode ${mode} cannot be used here: .*run as root`));
   assert.equal(machine.rules(), before);
+  const demo = await machine.unprivileged("lab", "up", "--demo");
+  assert.equal(demo.code, 1);
+  assert.match(demo.err, /needs root: run "sudo npm start"/);
 });
 
 test("the first signal lets requests finish for a second, the second one ends the program at once", async (t) => {

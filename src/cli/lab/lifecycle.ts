@@ -33,6 +33,9 @@ export const up = labPart({
       ...(given.has("zones") && { zones: values.zones }),
     };
     if (values.demo) {
+      if (process.getuid?.() !== 0) {
+        throw new Error('the demo makes network namespaces, so it needs root: run "sudo npm start"');
+      }
       const { runDemo } = await import("../../lab/demo.ts");
       await runDemo({ wishes, out: context.out, signal: context.signal });
       return exitStatus.ok;
