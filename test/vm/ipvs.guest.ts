@@ -62,7 +62,7 @@ function lines(program: string, ...args: readonly string[]): readonly string[] {
 }
 
 const vip = parseAddress("10.96.0.10");
-const web: ServiceKey = { kind: "address", address: vip, protocol: "TCP", port: 80 };
+const web = { kind: "address", address: vip, protocol: "TCP", port: 80 } as const;
 
 /** A Service with these endpoints, `10.180.0.1:8080`, at 10.96.0.10:80. */
 function serviceOf(endpoints: readonly string[], change: Partial<Decision> = {}): Decision {
@@ -81,6 +81,18 @@ function serviceOf(endpoints: readonly string[], change: Partial<Decision> = {})
     affinitySeconds: 0,
     ...change,
   };
+}
+
+/** The same at 10.96.0.10:53 of UDP. */
+function dnsOf(endpoints: readonly string[]): Decision {
+  const decision = serviceOf(endpoints);
+  const frontEnds = decision.frontEnds.map((frontEnd) => ({ ...frontEnd, port: 53 }));
+  return { ...decision, frontEnds, service: { ...decision.service, port: "dns", protocol: "UDP" } };
+}
+
+function run(command: string): void {
+  const [program = "", ...args] = command.split(" ");
+  execFileSync(program, args);
 }
 
 function desiredOf(...decisions: readonly Decision[]): Desired {
@@ -221,48 +233,51 @@ test("ipvs mode: a connection keeps its endpoint, over a restart too, and its en
 });
 
 test("ipvs mode: an endpoint of UDP goes at once", async () => {
-  const dns = (endpoints: readonly string[]) => {
-    const decision = serviceOf(endpoints);
-    return { ...decision, service: { ...decision.service, protocol: "UDP" } } as const;
-  };
-  const key = { ...web, protocol: "UDP" } as const;
-  await mode.replace(desiredOf(dns([first, second])), signal);
+  const key: ServiceKey = { ...web, protocol: "UDP", port: 53 };
+  await mode.replace(desiredOf(dnsOf([first, second])), signal);
   assert.equal(ipvs.destinations(key).length, 2);
-  await mode.apply(desiredOf(dns([first])).decisions, signal);
+  await mode.apply(desiredOf(dnsOf([first])).decisions, signal);
   assert.deepEqual(
     ipvs.destinations(key).map(({ address }) => address),
     ["192.168.0.2"],
   );
-  await mode.apply(desiredOf(dns([])).decisions, signal);
+  await mode.apply(desiredOf(dnsOf([])).decisions, signal);
   assert.equal(ipvs.service(key), undefined);
 });
 
 test("ipvs mode: what others break is found and mended", async () => {
-  const desired = desiredOf(serviceOf([first]));
+  const desired = desiredOf(serviceOf([first]), dnsOf([first]));
   await mode.replace(desired, signal);
-  const faults: readonly (readonly [string, readonly string[], RegExp])[] = [
-    ["ipvsadm", ["-D", "-t", "10.96.0.10:80"], /virtual service TCP 10.96.0.10:80: gone/],
-    ["ipvsadm", ["-E", "-t", "10.96.0.10:80", "-s", "lc"], /its settings were changed/],
-    ["ipvsadm", ["-d", "-t", "10.96.0.10:80", "-r", first], /1 destinations missing/],
-    ["ipvsadm", ["-A", "-t", "10.96.0.10:81", "-s", "rr"], /virtual service TCP 10.96.0.10:81: not ours/],
-    ["ipset", ["del", "KUBE-CLUSTER-IP", "10.96.0.10,tcp:80"], /set KUBE-CLUSTER-IP: entry .* missing/],
-    ["ipset", ["add", "KUBE-6-CLUSTER-IP", "fd00::1,tcp:80"], /set KUBE-6-CLUSTER-IP: entry .* not ours/],
-    ["ip", ["addr", "del", "10.96.0.10/32", "dev", "kube-ipvs0"], /address 10.96.0.10: gone/],
-    ["ip", ["link", "del", "kube-ipvs0"], /address 10.96.0.10: gone/],
-    ["iptables-legacy", ["-t", "nat", "-F", "KUBE-SERVICES"], /table nat: chain KUBE-SERVICES/],
-    ["iptables-legacy", ["-F", "INPUT"], /table filter: chain INPUT: jump to KUBE-IPVS-FILTER missing/],
-    ["sysctl", ["-q", "net.ipv4.vs.conntrack=0"], /sysctl net\/ipv4\/vs\/conntrack is 0, not 1/],
+  const dns: ServiceKey = { ...web, protocol: "UDP", port: 53 };
+  const faults: readonly (readonly [string, RegExp])[] = [
+    ["ipvsadm -E -t 10.96.0.10:80 -s lc", /virtual service TCP 10.96.0.10:80: its settings were changed/],
+    ["ipvsadm -d -u 10.96.0.10:53 -r 192.168.0.2:8080", /UDP 10.96.0.10:53: 1 destinations missing/],
+    ["ipvsadm -A -t 10.96.0.10:81 -s rr", /virtual service TCP 10.96.0.10:81: not ours/],
+    ["ipset del KUBE-CLUSTER-IP 10.96.0.10,tcp:80", /set KUBE-CLUSTER-IP: entry .* missing/],
+    ["ipset add KUBE-6-CLUSTER-IP fd00::1,tcp:80", /set KUBE-6-CLUSTER-IP: entry .* not ours/],
+    ["ip addr del 10.96.0.10/32 dev kube-ipvs0", /address 10.96.0.10: gone/],
+    ["ip addr add 10.96.0.99/32 dev kube-ipvs0", /address 10.96.0.99: not ours/],
+    ["iptables-legacy -t nat -F KUBE-SERVICES", /table nat: chain KUBE-SERVICES/],
+    ["iptables-legacy -F INPUT", /table filter: chain INPUT: jump to KUBE-IPVS-FILTER missing/],
+    ["sysctl -q net.ipv4.vs.conntrack=0", /sysctl net\/ipv4\/vs\/conntrack is 0, not 1/],
   ];
-  for (const [program, args, expected] of faults) {
-    execFileSync(program, args);
-    const drifts = await mode.audit(signal);
+  for (const [command] of faults) run(command);
+  const drifts = (await mode.audit(signal)).map(({ what }) => what);
+  for (const [command, expected] of faults) {
     assert.ok(
-      drifts.some(({ what }) => expected.test(what)),
-      `${program} ${args.join(" ")}: ${JSON.stringify(drifts)}`,
+      drifts.some((what) => expected.test(what)),
+      `${command}: ${JSON.stringify(drifts)}`,
     );
-    await mode.replace(desired, signal);
-    assert.deepEqual(await mode.audit(signal), [], `${program} ${args.join(" ")}`);
   }
+  await mode.replace(desired, signal);
+  assert.deepEqual(await mode.audit(signal), []);
+  assert.equal(ipvs.destinations(dns).length, 1);
+  run("ipvsadm -D -t 10.96.0.10:80");
+  run("ip link del kube-ipvs0");
+  const gone = (await mode.audit(signal)).map(({ what }) => what);
+  assert.deepEqual(gone, ["IPv4 address 10.96.0.10: gone", "IPv4 virtual service TCP 10.96.0.10:80: gone"]);
+  await mode.replace(desired, signal);
+  assert.deepEqual(await mode.audit(signal), []);
   assert.equal(await tryConnect(), "hello");
 });
 

@@ -51,7 +51,7 @@ export function readContent(kernel: Kernel, family: Family): Content {
  * Sets are filled before services are made, and emptied after they are gone.
  */
 export function ownServices(content: Content, excluded: readonly Prefix[]): readonly VirtualService[] {
-  const bound = new Set(content.bound);
+  const bound = new Set([...content.bound, ...addressesIn(content.members)]);
   const ids = new Set(content.members.map(idOf));
   return content.services.filter(({ key }) => {
     if (key.kind === "mark" || excluded.some((prefix) => prefixContains(prefix, key.address))) return false;
