@@ -16,6 +16,8 @@ export interface ProxyFound {
   /** Where the rules are. */
   readonly variant: PlainChain["variant"];
   readonly family: Family;
+  /** The table of nf_tables or of iptables that Services are in. */
+  readonly table: string;
   /** As people say it. */
   readonly title: string;
 }
@@ -28,9 +30,9 @@ export function findProxies({ nftables, links }: Snapshot, chains: readonly Plai
     if (family === undefined) continue;
     const variant = "nftables";
     if (comment === tableComment) {
-      found.push({ kind: "portolan", variant, family, title: `Portolan's table ${name} ${table}` });
+      found.push({ kind: "portolan", variant, family, table, title: `Portolan's table ${name} ${table}` });
     } else if (table === "kube-proxy") {
-      found.push({ kind: "kube-proxy", variant, family, title: `kube-proxy's table ${name} ${table}` });
+      found.push({ kind: "kube-proxy", variant, family, table, title: `kube-proxy's table ${name} ${table}` });
     }
   }
   const ipvs = links.some(({ name }) => name === "kube-ipvs0");
@@ -38,7 +40,7 @@ export function findProxies({ nftables, links }: Snapshot, chains: readonly Plai
     const family = familyOf(name);
     if (family === undefined || table !== "nat" || chain !== names.services) continue;
     const program = `${family === "IPv4" ? "iptables" : "ip6tables"}${variant === "legacy" ? "-legacy" : ""}`;
-    found.push({ kind: ipvs ? "ipvs" : "iptables", variant, family, title: `chain ${chain} of ${program}` });
+    found.push({ kind: ipvs ? "ipvs" : "iptables", variant, family, table, title: `chain ${chain} of ${program}` });
   }
   return found;
 }

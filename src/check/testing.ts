@@ -1,9 +1,12 @@
 /** A healthy node as plain data, for tests to change. */
+
 import type { EndpointSlice } from "../kube/objects/endpointslice.ts";
 import { parseAddress } from "../net/address.ts";
 import { parsePrefix } from "../net/prefix.ts";
 import { tableComment } from "../proxy/modes/nftables/layout.ts";
 import { parseSnapshot, type Snapshot } from "../trace/snapshot/index.ts";
+import { findFaults } from "./check.ts";
+import { Facts, type PodInside } from "./facts.ts";
 import type { CheckedNode, CheckedPod, CheckedService, ClusterObjects } from "./objects.ts";
 
 const table = { family: "ip", table: "portolan" } as const;
@@ -232,4 +235,22 @@ export function podOf(name: string, node: string, address: string, changes: Part
 /** A node. */
 export function nodeOf(name: string, address: string, cidr: string): CheckedNode {
   return { name, addresses: [parseAddress(address)], podCIDRs: [parsePrefix(cidr)] };
+}
+
+/** What is found on the healthy node with changes: `check: subject`. */
+export function found(
+  changes: Changes = {},
+  objects: Partial<ClusterObjects> = {},
+  insides: readonly PodInside[] = [],
+) {
+  const facts = new Facts(healthyNode(changes), { cluster: healthyCluster(objects), insides });
+  return findFaults(facts).map(({ check, subject }) => `${check}: ${subject}`);
+}
+
+/** The same, with messages. */
+export function messages(changes: Changes = {}, objects: Partial<ClusterObjects> = {}): string {
+  const facts = new Facts(healthyNode(changes), { cluster: healthyCluster(objects) });
+  return findFaults(facts)
+    .map(({ message }) => message)
+    .join("\n");
 }

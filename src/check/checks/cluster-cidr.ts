@@ -43,18 +43,19 @@ function podAddresses({ cluster, node, podPrefixes, podBridges, snapshot }: Fact
 }
 
 /** The prefixes that a proxy's rules take for pods'; none where it tells pods by other means. */
-function detected({ chains }: Facts, { kind, variant, family }: ProxyFound): readonly Prefix[] {
+function detected({ chains }: Facts, { kind, variant, family, table: own }: ProxyFound): readonly Prefix[] {
   const table = family === "IPv4" ? "ip" : "ip6";
   const of = (wanted: (name: string) => boolean) =>
     chains
-      .filter((chain) => chain.variant === variant && chain.family === table && wanted(chain.name))
+      .filter(
+        (chain) => chain.variant === variant && chain.family === table && chain.table === own && wanted(chain.name),
+      )
       .slice(0, enough);
   const prefixes = new Set<Prefix>();
   const add = (prefix: Prefix | undefined) =>
     prefix !== undefined && prefixFamily(prefix) === family && prefixes.add(prefix);
   if (kind === "portolan") {
-    for (const { rules, table: owner } of of((name) => name === "masquerade-by-client")) {
-      if (owner === "kube-proxy") continue;
+    for (const { rules } of of((name) => name === "masquerade-by-client")) {
       for (const { conditions, decided } of rules)
         if (decided.kind === "goto" && conditions.source?.not === false) add(conditions.source.value);
     }

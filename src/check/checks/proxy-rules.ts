@@ -1,8 +1,6 @@
-import type { Family } from "../../net/address.ts";
 import { familyOf } from "../../net/address.ts";
 import { canaryTables, jumps } from "../../proxy/modes/iptables/fixed.ts";
 import { chains as names } from "../../proxy/modes/iptables/names.ts";
-import { tableComment } from "../../proxy/modes/nftables/layout.ts";
 import type { PlainChain } from "../chains.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, type Finding, some } from "../finding.ts";
@@ -49,16 +47,17 @@ function nobody({ cluster, node, proxies, snapshot }: Facts): readonly Found[] {
     }));
 }
 
-function brokenOf({ chains, snapshot }: Facts, proxy: ProxyFound): readonly Found[] {
-  const family = tableFamily(proxy.family);
-  const own = chains.filter((chain) => chain.variant === proxy.variant && chain.family === family);
-  const problems =
-    proxy.kind === "portolan" || proxy.kind === "kube-proxy"
-      ? ownTable(
-          own.filter(({ table }) => table === tableOf(proxy, snapshot)),
-          proxy.kind,
-        )
-      : iptables(own, proxy.kind);
+function brokenOf({ chains }: Facts, proxy: ProxyFound): readonly Found[] {
+  const { kind, variant, table } = proxy;
+  const family = proxy.family === "IPv4" ? "ip" : "ip6";
+  const own = chains.filter((chain) => chain.variant === variant && chain.family === family);
+  const isOwnTable = kind === "portolan" || kind === "kube-proxy";
+  const problems = isOwnTable
+    ? ownTable(
+        own.filter((chain) => chain.table === table),
+        kind === "portolan",
+      )
+    : iptables(own, kind);
   if (problems.length === 0) return [];
   return [
     {
@@ -70,32 +69,20 @@ function brokenOf({ chains, snapshot }: Facts, proxy: ProxyFound): readonly Foun
   ];
 }
 
-/** The name of the table that a proxy of this kind has. */
-function tableOf({ kind, title }: ProxyFound, { nftables }: Facts["snapshot"]): string | undefined {
-  if (kind === "kube-proxy") return "kube-proxy";
-  return nftables.tables.find(({ comment, table }) => comment === tableComment && title.endsWith(` ${table}`))?.table;
-}
+/** The base chains for Services, as Portolan and kube-proxy both call them, by hook. */
+const hooks = { prerouting: "nat-prerouting", output: "nat-output", postrouting: "nat-postrouting" } as const;
 
-/** The hooks of the two tables of nf_tables. */
-const hooks = {
-  portolan: { prerouting: "nat-prerouting", output: "nat-output", postrouting: "nat-postrouting" },
-  "kube-proxy": { prerouting: "nat-prerouting", output: "nat-output", postrouting: "nat-postrouting" },
-} as const;
-
-function ownTable(chains: readonly PlainChain[], kind: keyof typeof hooks): readonly string[] {
+/** @param allHaveRules whether a chain without rules is wrong. */
+function ownTable(chains: readonly PlainChain[], allHaveRules: boolean): readonly string[] {
   const problems: string[] = [];
-  for (const [hook, name] of Object.entries(hooks[kind])) {
+  for (const [hook, name] of Object.entries(hooks)) {
     const chain = chains.find((each) => each.name === name);
     if (chain === undefined) problems.push(`chain ${name} is gone`);
     else if (chain.base?.hook !== hook) problems.push(`chain ${name} is on no hook ${hook}`);
     else if (chain.size === 0) problems.push(`chain ${name} has no rules`);
   }
-  // Every other chain of Portolan's has rules; kube-proxy's may be empty.
-  if (kind === "portolan") {
-    for (const { name, size, base } of chains)
-      if (size === 0 && base === undefined) problems.push(`chain ${name} has no rules`);
-  }
-  return problems;
+  const empty = allHaveRules ? chains.filter(({ size, base }) => size === 0 && base === undefined) : [];
+  return [...problems, ...empty.map(({ name }) => `chain ${name} has no rules`)];
 }
 
 function iptables(chains: readonly PlainChain[], kind: ProxyFound["kind"]): readonly string[] {
@@ -119,8 +106,4 @@ function iptables(chains: readonly PlainChain[], kind: ProxyFound["kind"]): read
     }
   }
   return problems;
-}
-
-function tableFamily(family: Family): string {
-  return family === "IPv4" ? "ip" : "ip6";
 }

@@ -61,13 +61,13 @@ interface Port {
 /** Says whether a proxy has a port of a Service; undefined where that cannot be told. */
 function knower(
   { snapshot, chains }: Facts,
-  { kind, family, variant, title }: ProxyFound,
+  { kind, family, variant, table: own }: ProxyFound,
 ): ((port: Port) => boolean) | undefined {
   const table = family === "IPv4" ? "ip" : "ip6";
   if (kind === "portolan" || kind === "kube-proxy") {
     const maps = kind === "portolan" ? ["front-ends"] : ["service-ips", "no-endpoint-services"];
     const sets = snapshot.nftables.sets.filter(
-      (set) => set.family === table && title.endsWith(` ${set.table}`) && maps.includes(set.set),
+      (set) => set.family === table && set.table === own && maps.includes(set.set),
     );
     if (sets.length === 0) return undefined;
     const keys = new Set(
@@ -82,8 +82,8 @@ function knower(
       .map(({ name }) => name),
   );
   return ({ namespace, name, portName, protocol }) => {
-    const own = serviceChains({ namespace, name, port: portName, protocol });
-    return Object.values(own).some((chain) => names.has(chain));
+    const wanted = serviceChains({ namespace, name, port: portName, protocol });
+    return Object.values(wanted).some((chain) => names.has(chain));
   };
 }
 

@@ -1,0 +1,170 @@
+/** Checks of rules, whoever wrote them. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseAddress } from "../../net/address.ts";
+import { found, fromPrefix, healthyNode, messages, podOf, service, slice, withNftables } from "../testing.ts";
+
+test("a node without any rules for Services is found, unless Cilium serves", () => {
+  const { nftables } = healthyNode();
+  const none = { nftables: { ...nftables, tables: [], chains: [], rules: [], sets: [] } };
+  assert.deepEqual(found(none), ["proxy-rules: Services over IPv4"]);
+  assert.deepEqual(
+    found({ ...none, links: [...healthyNode().links, { ...healthyNode().links[1], index: 9, name: "cilium_host" }] }),
+    [],
+  );
+});
+
+test("chains of the proxy that are gone or empty are found", () => {
+  const whole = withNftables({}).nftables as {
+    readonly chains: readonly { chain: string }[];
+    readonly rules: readonly { chain: string }[];
+  };
+  const without = (chain: string) => ({
+    nftables: {
+      ...whole,
+      chains: whole.chains.filter((each) => each.chain !== chain),
+      rules: whole.rules.filter((each) => each.chain !== chain),
+    },
+  });
+  assert.match(messages(without("nat-output")), /chain nat-output is gone/);
+  const empty = { nftables: { ...whole, rules: whole.rules.filter((each) => each.chain !== "services") } };
+  assert.match(messages(empty), /chain services has no rules/);
+});
+
+test("a Service that the proxy does not know is found", () => {
+  const other = service({ name: "other", clusterIPs: [parseAddress("10.96.0.11")] });
+  const objects = { services: [service({}), other], slices: [slice({}), slice({ name: "other-1", service: "other" })] };
+  assert.match(
+    messages({}, objects),
+    /has no rules for 1 of 2 Services, though they have endpoints: service shop\/other/,
+  );
+});
+
+test("iptables without the jumps into the proxy's chains is found, and tables that were flushed", () => {
+  const chain = (name: string, rules: readonly string[], policy?: string) => ({
+    name,
+    rules,
+    ...(policy && { policy }),
+  });
+  const services =
+    '-d 10.96.0.10/32 -p tcp -m comment --comment "shop/web cluster IP" -m tcp --dport 80 -j KUBE-SVC-4ZPQ6VRRTVGCFHIN';
+  const nat = (prerouting: readonly string[]) => ({
+    family: "IPv4",
+    name: "nat",
+    chains: [
+      chain("PREROUTING", prerouting, "ACCEPT"),
+      chain("OUTPUT", ["-j KUBE-SERVICES"], "ACCEPT"),
+      chain("POSTROUTING", ["-j KUBE-POSTROUTING"], "ACCEPT"),
+      chain("KUBE-SERVICES", [services]),
+      chain("KUBE-POSTROUTING", ["-j MASQUERADE"]),
+      chain("KUBE-MARK-MASQ", ["-j MARK --set-xmark 0x4000/0x4000"]),
+      chain("KUBE-PROXY-CANARY", []),
+    ],
+  });
+  const canary = (name: string) => ({ family: "IPv4", name, chains: [chain("KUBE-PROXY-CANARY", [])] });
+  const healthy = ['-m comment --comment "kubernetes service portals" -j KUBE-SERVICES'];
+  assert.deepEqual(
+    found({ iptables: [nat(healthy), canary("mangle"), canary("filter")] }).filter(
+      (each) => !each.startsWith("unserved"),
+    ),
+    [],
+  );
+  assert.match(
+    messages({ iptables: [nat([]), canary("mangle"), canary("filter")] }),
+    /chain PREROUTING of table nat has no jump to KUBE-SERVICES/,
+  );
+  assert.match(messages({ iptables: [nat(healthy), canary("filter")] }), /table mangle was flushed/);
+});
+
+test("a clusterCIDR without the node's pods is found", () => {
+  const { nftables } = withNftables({}) as {
+    readonly nftables: { readonly rules: readonly { readonly chain: string }[] };
+  };
+  const rules = nftables.rules.map((rule) =>
+    rule.chain === "masquerade-by-client" ? { ...rule, expressions: fromPrefix("0a630000", "ffff0000") } : rule,
+  );
+  assert.deepEqual(found({ nftables: { ...nftables, rules } }), ["cluster-cidr: Portolan's table ip portolan"]);
+  assert.match(messages({ nftables: { ...nftables, rules } }), /takes 10\.99\.0\.0\/16 for the addresses of pods/);
+});
+
+/** A legacy filter table with rules in FORWARD. */
+const filter = (policy: string, rules: readonly string[], more: readonly object[] = []) => ({
+  iptables: [{ family: "IPv4", name: "filter", chains: [{ name: "FORWARD", policy, rules }, ...more] }],
+});
+const dropped = ["forward-drop: iptables-legacy table filter, chain FORWARD"];
+
+test("a policy that drops is found, unless a rule accepts what is for pods", () => {
+  assert.deepEqual(found(filter("DROP", [])), dropped);
+  const established = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
+  assert.deepEqual(
+    found(
+      filter(
+        "DROP",
+        [established, "-j KUBE-FORWARD"],
+        [{ name: "KUBE-FORWARD", rules: ["-m mark --mark 0x4000/0x4000 -j ACCEPT"] }],
+      ),
+    ),
+    dropped,
+  );
+  for (const rule of ["-s 10.244.0.0/16 -j ACCEPT", "-i cbr0 -j ACCEPT", "-j ACCEPT", "-j FLANNEL-FWD"]) {
+    const flannel = { name: "FLANNEL-FWD", rules: ["-s 10.244.0.0/16 -j ACCEPT"] };
+    assert.deepEqual(found(filter("DROP", [established, rule], [flannel])), [], rule);
+  }
+  assert.deepEqual(found(filter("ACCEPT", [established])), []);
+});
+
+test("a rule that drops everybody is found, and one for somebody is not", () => {
+  for (const rule of [
+    "-p tcp -j DROP",
+    "-j REJECT --reject-with icmp-port-unreachable",
+    "-m conntrack --ctstate NEW -j DROP",
+    "-s 10.0.0.0/8 -j DROP",
+  ]) {
+    assert.deepEqual(found(filter("ACCEPT", [rule])), dropped, rule);
+  }
+  const harmless = [
+    "-m conntrack --ctstate INVALID -j DROP",
+    "-p tcp -m tcp --dport 25 -j DROP",
+    "-s 10.244.1.9/32 -j DROP",
+    "! -i docker0 -o docker0 -j DROP",
+    "-m set --match-set blocked src -j DROP",
+    "-s 203.0.113.0/24 -j DROP",
+  ];
+  assert.deepEqual(found(filter("ACCEPT", harmless)), []);
+  assert.deepEqual(found(filter("ACCEPT", ["-s 10.244.0.0/16 -j ACCEPT", "-j DROP"])), []);
+});
+
+test("a chain of nf_tables that drops new connections is found, whatever other chains accept", () => {
+  const firewall = { family: "inet", table: "firewall" };
+  const forward = { ...firewall, chain: "forward", base: { type: "filter", hook: "forward", priority: 50 } };
+  const state = (mask: string) => [
+    { kind: "ct", dreg: 8, key: "state" },
+    { kind: "bitwise", sreg: 8, dreg: 8, length: 4, mask, xor: "00000000" },
+    { kind: "cmp", sreg: 8, op: "neq", data: "00000000" },
+  ];
+  const drop = { kind: "verdict", verdict: { kind: "drop" } };
+  const rules = (mask: string) =>
+    withNftables({
+      tables: [firewall],
+      chains: [forward],
+      rules: [{ ...firewall, chain: "forward", expressions: [...state(mask), drop] }],
+    });
+  assert.deepEqual(found(rules("08000000")), ["forward-drop: nftables table inet firewall, chain forward"]);
+  assert.deepEqual(found(rules("01000000")), []);
+});
+
+test("both variants of iptables with rules are found", () => {
+  const nft = { family: "ip", table: "filter" };
+  const chains = [{ ...nft, chain: "INPUT", base: { type: "filter", hook: "input", priority: 0 } }];
+  const rules = [{ ...nft, chain: "INPUT", expressions: [{ kind: "verdict", verdict: { kind: "accept" } }] }];
+  const native = withNftables({ tables: [nft], chains, rules });
+  assert.deepEqual(found(native), []);
+  assert.deepEqual(found({ ...native, ...filter("ACCEPT", ["-s 192.0.2.9/32 -j DROP"]) }), [
+    "legacy-and-nft: iptables",
+  ]);
+});
+
+test("a node with its pods elsewhere than its podCIDR says is judged by its pods", () => {
+  const pods = [podOf("web-1", "node1", "172.30.0.5")];
+  assert.deepEqual(found({}, { pods }), ["cluster-cidr: Portolan's table ip portolan"]);
+});
