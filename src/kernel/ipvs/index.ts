@@ -92,6 +92,24 @@ export class Ipvs implements Disposable {
     return this.#socket.dump("list virtual services", this.#family, write, decodeService);
   }
 
+  /** One virtual service, undefined if there is none. */
+  service(key: ServiceKey): VirtualService | undefined {
+    let found: VirtualService | undefined;
+    try {
+      this.#request(
+        `get virtual service ${formatService(key)}`,
+        command.getService,
+        (writer) => writeService(writer, key),
+        (message) => {
+          found = decodeService(message);
+        },
+      );
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+    return found;
+  }
+
   /** The destinations of a service; none if there is no such service. */
   destinations(key: ServiceKey): readonly CountedDestination[] {
     const family = serviceFamily(key);
