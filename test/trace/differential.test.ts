@@ -102,6 +102,8 @@ test("random rule sets: the walk names the rules and verdicts that the kernel do
       const branches = ends.map(({ state }) => linesOfWalk(state).join("\n"));
       pairs++;
       if (ends.some(({ state, outcome }) => state.assumptions.length > 0 || outcome.kind === "unknown")) depends++;
+      // Every branch apart can be more than a walk follows; it says so, and nothing can be compared.
+      if (ends.some(({ outcome }) => outcome.kind === "unknown" && /too many/.test(outcome.why))) continue;
       assert.ok(
         branches.includes(kernel),
         `rule set ${i}, ${protocol} ${from ?? "node"} to ${to}:${port}\nkernel:\n${kernel}\nwalk:\n${branches.join("\n-- or\n")}\n${JSON.stringify(ends.map(({ outcome }) => outcome))}\n${loaded.text}`,
