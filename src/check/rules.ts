@@ -220,9 +220,10 @@ const protocolNumbers: Readonly<Record<string, number>> = {
   "ipv6-icmp": 58,
 };
 
-/** A rule as `iptables-save` writes it, without `-A` and its chain, in plain form. @throws {SyntaxError} */
+/** A rule as `iptables-save` writes it, without `-A` and its chain, in plain form; one that cannot be read asks something unknown. */
 export function plainLegacyRule(text: string): PlainRule {
-  const words = splitRule(text);
+  const words = tryWords(text);
+  if (words === undefined) return { conditions: { others: ["unreadable"] }, decided: { kind: "other" } };
   const others: string[] = [];
   const conditions: Mutable<Conditions> = { others };
   let decided: Decided = { kind: "other" };
@@ -249,7 +250,7 @@ export function plainLegacyRule(text: string): PlainRule {
         break;
       }
       case "-p":
-        if (value in protocolNumbers) conditions.protocol = { value: protocolNumbers[value] ?? 0, not };
+        if (Object.hasOwn(protocolNumbers, value)) conditions.protocol = { value: protocolNumbers[value] ?? 0, not };
         else if (value !== "all") others.push("-p");
         break;
       case "--ctstate":
@@ -276,6 +277,15 @@ export function plainLegacyRule(text: string): PlainRule {
     not = false;
   }
   return { conditions, decided };
+}
+
+function tryWords(text: string): readonly string[] | undefined {
+  try {
+    return splitRule(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 function decidedBy(option: "-j" | "-g", target: string): Decided {
