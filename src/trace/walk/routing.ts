@@ -85,6 +85,8 @@ export class Routing {
   /** The address that a connection from this machine gets that leaves by an interface, towards a next hop. */
   sourceFor(output: number, towards: Address): Address | undefined {
     const family = familyOf(towards);
+    // RFC 6724, rule 1: to an address of this machine, from that address.
+    if (family === "IPv6" && this.#addresses.some(({ address }) => address === towards)) return towards;
     const usable = this.#addresses.filter(
       (each) =>
         each.interface === output &&
