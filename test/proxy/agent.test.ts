@@ -7,10 +7,9 @@ import { dns, eventually, hello, Machine } from "./machine.ts";
 const url = "http://10.96.0.10/";
 const [one, two, three] = ["10.244.0.11", "10.244.0.12", "10.244.0.13"];
 
-for (const { name: mode, needsProcess } of modeFactories.filter(({ name }) => name !== "ipvs")) {
-  /** Tests of what only modes can do whose rules serve by themselves. */
-  const standing = { skip: needsProcess && "this mode serves only as long as the agent runs" };
+const modes = modeFactories.filter(({ name }) => name !== "ipvs");
 
+for (const { name: mode, needsProcess } of modes) {
   test(`${mode}: manifests become rules, an edited manifest changes them, what others break is mended`, async (t) => {
     const machine = await Machine.make(t);
     const manifest = machine.write("hello.yaml", hello(one, two));
@@ -39,32 +38,6 @@ for (const { name: mode, needsProcess } of modeFactories.filter(({ name }) => na
     assert.match(await machine.get("http://127.0.0.1:10256/healthz"), /"nodeEligible": true\}$/);
   });
 
-  test(`${mode}: services go on when the agent is killed, restarted and stopped`, standing, async (t) => {
-    const machine = await Machine.make(t);
-    machine.write("hello.yaml", hello(one));
-    const first = await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
-    await first.end("SIGKILL");
-    assert.equal(await machine.get(url), one);
-    machine.write("hello.yaml", hello(two));
-    const second = await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
-    assert.equal(await machine.get(url), two);
-    assert.equal(await second.end("SIGTERM"), 0);
-    assert.equal(await machine.get(url), two);
-    assert.equal((await machine.portolan("proxy", "--cleanup")).code, 0);
-    assert.doesNotMatch(machine.rules(), /10\.96\.0\.10|10\.244\.0|portolan/);
-  });
-
-  test(`${mode}: --once programs the kernel and ends`, standing, async (t) => {
-    const machine = await Machine.make(t);
-    machine.write("hello.yaml", hello(one, three));
-    const once = ["proxy", "--once", "--proxy-mode", mode, "--manifests", machine.directory];
-    assert.equal((await machine.portolan(...once)).code, 0);
-    assert.deepEqual(await machine.answers(url), [one, three]);
-    machine.write("hello.yaml", hello(two));
-    assert.equal((await machine.portolan(...once)).code, 0);
-    assert.equal(await machine.get(url), two);
-  });
-
   test(`${mode}: a UDP client that goes on sending from one port gets to the new endpoint`, async (t) => {
     const machine = await Machine.make(t);
     machine.write("dns.yaml", dns(one));
@@ -91,8 +64,39 @@ for (const { name: mode, needsProcess } of modeFactories.filter(({ name }) => na
     await eventually("the new address serves", async () => (await machine.get("http://192.168.8.1:30080/")) === one);
     assert.equal(await machine.get("http://192.168.7.1:30080/"), "curl: 7");
   });
+}
 
-  test(`${mode}: --once with a broken manifest says so and changes nothing`, standing, async (t) => {
+/** The rules of these serve by themselves, whatever becomes of the agent. */
+const standing = modes.filter(({ needsProcess }) => !needsProcess);
+
+for (const { name: mode } of standing) {
+  test(`${mode}: services go on when the agent is killed, restarted and stopped`, async (t) => {
+    const machine = await Machine.make(t);
+    machine.write("hello.yaml", hello(one));
+    const first = await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
+    await first.end("SIGKILL");
+    assert.equal(await machine.get(url), one);
+    machine.write("hello.yaml", hello(two));
+    const second = await machine.start("--manifests", machine.directory, "--proxy-mode", mode);
+    assert.equal(await machine.get(url), two);
+    assert.equal(await second.end("SIGTERM"), 0);
+    assert.equal(await machine.get(url), two);
+    assert.equal((await machine.portolan("proxy", "--cleanup")).code, 0);
+    assert.doesNotMatch(machine.rules(), /10\.96\.0\.10|10\.244\.0|portolan/);
+  });
+
+  test(`${mode}: --once programs the kernel and ends`, async (t) => {
+    const machine = await Machine.make(t);
+    machine.write("hello.yaml", hello(one, three));
+    const once = ["proxy", "--once", "--proxy-mode", mode, "--manifests", machine.directory];
+    assert.equal((await machine.portolan(...once)).code, 0);
+    assert.deepEqual(await machine.answers(url), [one, three]);
+    machine.write("hello.yaml", hello(two));
+    assert.equal((await machine.portolan(...once)).code, 0);
+    assert.equal(await machine.get(url), two);
+  });
+
+  test(`${mode}: --once with a broken manifest says so and changes nothing`, async (t) => {
     const machine = await Machine.make(t);
     machine.write("hello.yaml", hello(one));
     const broken = machine.write("broken.yaml", "kind: Service\napiVersion: v1\nmetadata: [");
@@ -103,7 +107,7 @@ for (const { name: mode, needsProcess } of modeFactories.filter(({ name }) => na
     assert.equal(machine.rules(), before);
   });
 
-  test(`${mode}: leftovers of kube-proxy go, rules of others stay`, standing, async (t) => {
+  test(`${mode}: leftovers of kube-proxy go, rules of others stay`, async (t) => {
     const machine = await Machine.make(t);
     machine.write("hello.yaml", hello(one));
     const others = [
