@@ -85,9 +85,12 @@ export function runKubelets(api: Api, nodes: readonly string[], options: Kubelet
       };
       api.update(podKind, namespace, name, { ...current, status }, "status", internal);
     };
-    later(1, () => set(false));
     const broken = textAt(listAt(pod, "spec", "containers")[0], "image").startsWith("broken");
-    if (!broken) later(ready, () => set(true));
+    // One after the other: of two timers that are both overdue, the later one may fire first.
+    later(1, () => {
+      set(false);
+      if (!broken) later(ready, () => set(true));
+    });
   };
   const look = () => {
     if (signal.aborted) return;
