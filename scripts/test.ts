@@ -1,6 +1,7 @@
 /**
  * Runs the checks and tests of this repository: `npm test`, `npm run check` for the static part alone.
- * `npm test -- unit`, `npm test -- kernel` and `npm test -- PATH...` run a part.
+ * `npm test -- unit`, `npm test -- kernel` and `npm test -- PATH...` run a part; `npm run test:long` runs the
+ * files named `*.long.test.ts` alone, which try the same things for minutes rather than seconds.
  * Exits 0 if everything passed, 1 if not, 2 for wrong usage. In CI a skipped test is a failure.
  */
 import { spawn } from "node:child_process";
@@ -68,9 +69,9 @@ async function staticChecks(): Promise<void> {
 }
 
 /** Runs test files, each in a process of its own, and says how each went as soon as it is done. */
-async function testFiles(files: readonly string[], concurrency: number): Promise<void> {
+async function testFiles(files: readonly string[], concurrency: number, limit = 240_000): Promise<void> {
   if (files.length === 0) return;
-  const stream = run({ files: [...files], concurrency, timeout: 240_000 });
+  const stream = run({ files: [...files], concurrency, timeout: limit });
   const nameOf = (file: string | undefined) => relative(root, file ?? "?");
   stream.on("test:pass", (data) => {
     if (data.details.type === "suite" || isFile(data.name, data.file)) return;
@@ -115,6 +116,11 @@ function slowFirst(files: readonly string[]): readonly string[] {
   return files.toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
+/** Whether a file is for `npm run test:long`. */
+function isLong(file: string): boolean {
+  return file.endsWith(".long.test.ts");
+}
+
 /** Leaves out, and counts as skipped, the files that need root where there is none. */
 function possible(files: readonly string[]): readonly string[] {
   if (process.getuid?.() === 0) return files;
@@ -137,11 +143,11 @@ function seconds(milliseconds: number): string {
 
 async function main(parts: readonly string[]): Promise<number> {
   const wants = (part: string) => parts.length === 0 || parts.includes(part);
-  const paths = parts.filter((part) => !["static", "unit", "kernel"].includes(part));
+  const paths = parts.filter((part) => !["static", "unit", "kernel", "long"].includes(part));
   const missing = paths.filter((path) => !existsSync(path));
   if (missing.length > 0) {
     process.stderr.write(
-      `no such file: ${missing.join(", ")}\nusage: npm test -- [static] [unit] [kernel] [PATH...]\n`,
+      `no such file: ${missing.join(", ")}\nusage: npm test -- [static] [unit] [kernel] [long] [PATH...]\n`,
     );
     return 2;
   }
@@ -149,7 +155,13 @@ async function main(parts: readonly string[]): Promise<number> {
   if (wants("unit")) await testFiles(globSync("src/**/*.test.ts").sort(), availableParallelism());
   if (wants("kernel")) {
     // Tests of running programs wait more than they compute.
-    await testFiles(possible(slowFirst(globSync("test/**/*.test.ts"))), availableParallelism() + 1);
+    await testFiles(
+      possible(slowFirst(globSync("test/**/*.test.ts").filter((file) => !isLong(file)))),
+      availableParallelism() + 1,
+    );
+  }
+  if (parts.includes("long")) {
+    await testFiles(possible(globSync("test/**/*.long.test.ts").sort()), 1, 3_600_000);
   }
   await testFiles(paths, 1);
   for (const { title, detail } of failures) say(`\n--- ${title}\n${detail}`);
