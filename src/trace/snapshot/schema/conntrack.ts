@@ -1,5 +1,5 @@
 /** Connections that are tracked. */
-import { address, list, maybe, object, oneOf, type Shape } from "../shape.ts";
+import { address, list, maybe, object, oneOf } from "../shape.ts";
 import { count, family, million, name, u8, u16, u32 } from "./values.ts";
 
 const tuple = object({

@@ -1,5 +1,5 @@
 /** Interfaces, their addresses, neighbours and forwarding databases. */
-import { address, byKind, flag, list, maybe, object, oneOf, type Shape, whole } from "../shape.ts";
+import { address, byKind, flag, list, maybe, object, oneOf, whole } from "../shape.ts";
 import { mac, million, name, u8, u16, u32 } from "./values.ts";
 
 const state = oneOf("incomplete", "reachable", "stale", "delay", "probe", "failed", "noArp", "permanent", "none");

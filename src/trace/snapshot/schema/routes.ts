@@ -1,5 +1,5 @@
 /** Policy rules and routes. */
-import { address, byKind, flag, list, maybe, object, oneOf, prefix, type Shape, whole } from "../shape.ts";
+import { address, byKind, flag, list, maybe, object, oneOf, prefix, whole } from "../shape.ts";
 import { family, million, name, u8, u32 } from "./values.ts";
 
 const range = object({ first: u32, last: u32 });
