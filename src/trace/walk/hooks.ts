@@ -121,5 +121,5 @@ export function formatPacket(packet: Packet): string {
 
 /** Adds a step that names the hook. */
 export function atHook(state: State, text: string): State {
-  return withStep(state, { kind: "hook", text });
+  return withStep(state, { kind: "hook", text, packet: state.packet });
 }

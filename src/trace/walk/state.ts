@@ -30,8 +30,8 @@ export interface Way {
 
 /** Something that happened to the packet. */
 export type Step =
-  /** A hook begins. */
-  | { readonly kind: "hook"; readonly text: string }
+  /** A hook begins, or a part of the way that has none; with the packet as it is there. */
+  | { readonly kind: "hook"; readonly text: string; readonly packet: Packet }
   /** A rule matched. */
   | {
       readonly kind: "rule";
