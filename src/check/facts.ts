@@ -4,8 +4,8 @@ import type { ListeningSocket } from "../kernel/sockets/listening.ts";
 import { type Address, type Family, families, familyOf, isLoopback } from "../net/address.ts";
 import { type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength, prefixOf } from "../net/prefix.ts";
 import type { Snapshot } from "../trace/snapshot/index.ts";
+import type { CheckedNode, ClusterObjects } from "../trace/snapshot/objects.ts";
 import { chainsOf, type PlainChain } from "./chains.ts";
-import type { CheckedNode, ClusterObjects } from "./objects.ts";
 import { findProxies, type ProxyFound } from "./proxies.ts";
 
 /** The inside of a pod, where its namespace can be seen from the node. */

@@ -2,7 +2,7 @@
 import type { EndpointSlice, SliceEndpoint } from "../kube/objects/endpointslice.ts";
 import type { Address } from "../net/address.ts";
 import type { Protocol } from "../net/protocol.ts";
-import type { CheckedService, ClusterObjects } from "./objects.ts";
+import type { CheckedService, ClusterObjects } from "../trace/snapshot/objects.ts";
 
 /** What a Service is called in findings. */
 export function serviceTitle({ namespace, name }: Pick<CheckedService, "namespace" | "name">): string {

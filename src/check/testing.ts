@@ -5,9 +5,9 @@ import { parseAddress } from "../net/address.ts";
 import { parsePrefix } from "../net/prefix.ts";
 import { tableComment } from "../proxy/modes/nftables/layout.ts";
 import { parseSnapshot, type Snapshot } from "../trace/snapshot/index.ts";
+import type { CheckedNode, CheckedPod, CheckedService, ClusterObjects } from "../trace/snapshot/objects.ts";
 import { findFaults } from "./check.ts";
 import { Facts, type PodInside } from "./facts.ts";
-import type { CheckedNode, CheckedPod, CheckedService, ClusterObjects } from "./objects.ts";
 
 const table = { family: "ip", table: "portolan" } as const;
 const hook = (type: string) => ({ type: "nat", hook: type, priority: type === "postrouting" ? 100 : -100 });

@@ -6,7 +6,7 @@ import { findFaults } from "../check/check.ts";
 import { checks } from "../check/checks/index.ts";
 import { Facts } from "../check/facts.ts";
 import { explanationOf, type Finding } from "../check/finding.ts";
-import { lookInside, readObjects } from "../check/gather.ts";
+import { lookInside } from "../check/gather.ts";
 import { formatFinding, formatReport, formatSummary, type Style } from "../check/report.ts";
 import { durationFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
@@ -14,6 +14,7 @@ import { KubeClient } from "../kube/client.ts";
 import { findCluster, KubeconfigError } from "../kube/kubeconfig.ts";
 import { errorText } from "../telemetry/log.ts";
 import { capture, largestDocument, parseSnapshot, type Snapshot } from "../trace/snapshot/index.ts";
+import { readObjects } from "../trace/snapshot/readobjects.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 
 const flags = {

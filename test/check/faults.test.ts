@@ -4,11 +4,12 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findFaults } from "../../src/check/check.ts";
 import { Facts } from "../../src/check/facts.ts";
-import { lookInside, readObjects } from "../../src/check/gather.ts";
+import { lookInside } from "../../src/check/gather.ts";
 import { KubeClient } from "../../src/kube/client.ts";
 import { findCluster } from "../../src/kube/kubeconfig.ts";
 import { faults } from "../../src/lab/faults/index.ts";
 import { capture, formatSnapshot, parseSnapshot } from "../../src/trace/snapshot/index.ts";
+import { readObjects } from "../../src/trace/snapshot/readobjects.ts";
 import { eventually, TestLab } from "../lab/testlab.ts";
 
 const lab = new TestLab();

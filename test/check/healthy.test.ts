@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { findFaults } from "../../src/check/check.ts";
 import { Facts } from "../../src/check/facts.ts";
-import { lookInside, readObjects } from "../../src/check/gather.ts";
+import { lookInside } from "../../src/check/gather.ts";
 import { KubeClient } from "../../src/kube/client.ts";
 import { findCluster } from "../../src/kube/kubeconfig.ts";
 import { capture } from "../../src/trace/snapshot/index.ts";
+import { readObjects } from "../../src/trace/snapshot/readobjects.ts";
 import { eventually, TestLab } from "../lab/testlab.ts";
 
 const port = "ports: [{ port: 80, targetPort: http }]";

@@ -1,7 +1,7 @@
 import type { EndpointSlice } from "../../kube/objects/endpointslice.ts";
 import type { ServicePort } from "../../kube/objects/service.ts";
+import type { CheckedPod, CheckedService, ClusterObjects } from "../../trace/snapshot/objects.ts";
 import { type Check, type Finding, some } from "../finding.ts";
-import type { CheckedPod, CheckedService, ClusterObjects } from "../objects.ts";
 import { endpointsOf, isUsable, serviceTitle, slicesByService } from "../services.ts";
 
 type Found = Omit<Finding, "check">;

@@ -1,8 +1,8 @@
 import { familyOf } from "../../net/address.ts";
 import { type Prefix, prefixFamily } from "../../net/prefix.ts";
+import type { CheckedNode } from "../../trace/snapshot/objects.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, type Finding, some } from "../finding.ts";
-import type { CheckedNode } from "../objects.ts";
 
 /** Routes to pods of other nodes that lead elsewhere. */
 export const staleRoute: Check = {

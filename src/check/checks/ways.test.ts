@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress } from "../../net/address.ts";
+import type { ClusterObjects } from "../../trace/snapshot/objects.ts";
 import type { PodInside } from "../facts.ts";
-import type { ClusterObjects } from "../objects.ts";
 import { found, healthyCluster, healthyNode, messages, nodeOf, podOf, service, slice, withLink } from "../testing.ts";
 
 const listening = { protocol: "TCP", address: parseAddress("0.0.0.0"), port: 8080 } as const;

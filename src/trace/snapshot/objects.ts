@@ -1,13 +1,13 @@
-/** What checks want to know of API objects, beyond what service networking uses. */
+/** What traces and checks want to know of API objects, beyond what service networking uses. */
 
-import { type EndpointSlice, endpointSlices } from "../kube/objects/endpointslice.ts";
-import { type Fields, isFields, Problems } from "../kube/objects/fields.ts";
-import { nodes } from "../kube/objects/node.ts";
-import type { Projected, Resource } from "../kube/objects/resource.ts";
-import { type Service, services } from "../kube/objects/service.ts";
-import type { Address } from "../net/address.ts";
-import type { Prefix } from "../net/prefix.ts";
-import type { Protocol } from "../net/protocol.ts";
+import { type EndpointSlice, endpointSlices } from "../../kube/objects/endpointslice.ts";
+import { type Fields, isFields, Problems } from "../../kube/objects/fields.ts";
+import { nodes } from "../../kube/objects/node.ts";
+import type { Projected, Resource } from "../../kube/objects/resource.ts";
+import { type Service, services } from "../../kube/objects/service.ts";
+import type { Address } from "../../net/address.ts";
+import type { Prefix } from "../../net/prefix.ts";
+import type { Protocol } from "../../net/protocol.ts";
 
 /** The objects of a cluster. */
 export interface ClusterObjects {
