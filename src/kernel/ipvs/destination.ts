@@ -31,6 +31,8 @@ export interface CountedDestination extends Destination {
   readonly inactive: number;
   /** Clients that stick to it. */
   readonly persistent: number;
+  /** The number of connections from which on it gets no more; absent: no number. */
+  readonly upperThreshold?: number;
 }
 
 /** Writes which destination is meant and, where it is a whole one, how it works, as one attribute. */
@@ -64,7 +66,7 @@ export function decodeDestination(message: MessageReader, family: Family): Count
 function readDestination(fields: AttributeReader, serviceFamily: Family): CountedDestination {
   let family: Family | undefined = serviceFamily;
   let bytes: Uint8Array | undefined;
-  let [port, forwarding, weight, active, inactive, persistent] = [0, 0, 0, 0, 0, 0];
+  let [port, forwarding, weight, active, inactive, persistent, upperThreshold] = [0, 0, 0, 0, 0, 0, 0];
   while (fields.next()) {
     switch (fields.type) {
       case destinationAttribute.family:
@@ -82,6 +84,9 @@ function readDestination(fields: AttributeReader, serviceFamily: Family): Counte
       case destinationAttribute.weight:
         weight = fields.u32();
         break;
+      case destinationAttribute.upperThreshold:
+        upperThreshold = fields.u32();
+        break;
       case destinationAttribute.active:
         active = fields.u32();
         break;
@@ -96,7 +101,16 @@ function readDestination(fields: AttributeReader, serviceFamily: Family): Counte
   const way = forwardings[forwarding & forwardingMask];
   if (way === undefined) throw new NetlinkFormatError(`forwarding method ${forwarding}`);
   if (family === undefined) throw new NetlinkFormatError("a destination of no IP family");
-  return { address: narrowAddress(bytes, family), port, forwarding: way, weight, active, inactive, persistent };
+  return {
+    address: narrowAddress(bytes, family),
+    port,
+    forwarding: way,
+    weight,
+    active,
+    inactive,
+    persistent,
+    ...(upperThreshold !== 0 && { upperThreshold }),
+  };
 }
 
 /** `IP_VS_CONN_F_FWD_MASK`. */

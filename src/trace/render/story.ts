@@ -43,7 +43,7 @@ function sameStep(a: Step | undefined, b: Step | undefined): boolean {
 
 /** Equal for ends that differ only in the endpoint, the interface towards it and the address that it sees. */
 function groupKey({ state, outcome }: Ended): string {
-  const translated = state.connection?.destinationTranslated === true;
+  const translated = state.connection?.destinationTranslated === true || state.balanced !== undefined;
   const same = "to" in outcome && translated ? { kind: outcome.kind } : outcome;
   return JSON.stringify([same, state.assumptions]);
 }

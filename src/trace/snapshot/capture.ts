@@ -2,6 +2,7 @@
 import { hostname, release } from "node:os";
 import { listConntrack, openConntrack } from "../../kernel/conntrack/index.ts";
 import { Ipsets } from "../../kernel/ipset/index.ts";
+import { Ipvs, NoIpvsError } from "../../kernel/ipvs/index.ts";
 import { inNamespace } from "../../kernel/namespace.ts";
 import { openNftables, readRuleset } from "../../kernel/nftables/index.ts";
 import {
@@ -18,7 +19,7 @@ import { readSysctl } from "../../kernel/sysctl.ts";
 import type { SavedTable } from "../../kernel/xtables/save.ts";
 import { type AnyTable, findXtables } from "../../kernel/xtables/xtables.ts";
 import { families } from "../../net/address.ts";
-import { interfaceSysctls, type LegacyTable, type Snapshot, schemaVersion, sysctls } from "./types.ts";
+import { type Balancer, interfaceSysctls, type LegacyTable, type Snapshot, schemaVersion, sysctls } from "./types.ts";
 
 /**
  * Reads the state of a named network namespace, or of the calling thread's own.
@@ -41,6 +42,7 @@ export async function capture(namespace?: string): Promise<Snapshot> {
   using tracker = openConntrack(namespace);
   using ipsets = new Ipsets(namespace);
   const links = listLinks(route);
+  const ipvs = attempt("IPVS", undefined, () => readIpvs(namespace));
   return {
     schemaVersion,
     name: namespace ?? hostname(),
@@ -59,6 +61,7 @@ export async function capture(namespace?: string): Promise<Snapshot> {
     nftables: readRuleset(nft),
     iptables: await readLegacyTables(namespace, missing),
     ipsets: attempt("IP sets", [], () => ipsets.list()),
+    ...(ipvs !== undefined && { ipvs }),
     conntrack: attempt("connections", [], () => listConntrack(tracker)),
     sockets: attempt("sockets", [], () => listListeningSockets(namespace)),
     missing,
@@ -81,6 +84,17 @@ function readSysctls(namespace: string | undefined, interfaces: readonly string[
   if (namespace === undefined) read();
   else inNamespace(namespace, read);
   return values;
+}
+
+function readIpvs(namespace: string | undefined): Balancer | undefined {
+  try {
+    using ipvs = new Ipvs(namespace);
+    const services = ipvs.services().map((service) => ({ ...service, destinations: ipvs.destinations(service.key) }));
+    return { services, timeouts: ipvs.timeouts };
+  } catch (error) {
+    if (error instanceof NoIpvsError) return undefined;
+    throw error;
+  }
 }
 
 const legacyTables: readonly AnyTable[] = ["raw", "mangle", "nat", "filter", "security"];

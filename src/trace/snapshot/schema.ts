@@ -2,12 +2,13 @@
 import { conntrack } from "./schema/conntrack.ts";
 import { ipsets } from "./schema/ipsets.ts";
 import { iptables } from "./schema/iptables.ts";
+import { ipvs } from "./schema/ipvs.ts";
 import { addresses, fdb, links, neighbours } from "./schema/links.ts";
 import { nftables } from "./schema/nftables.ts";
 import { routes, rules } from "./schema/routes.ts";
 import { sockets } from "./schema/sockets.ts";
 import { name } from "./schema/values.ts";
-import { list, object, record, type Shape, text, whole } from "./shape.ts";
+import { list, maybe, object, record, type Shape, text, whole } from "./shape.ts";
 import { schemaVersion } from "./types.ts";
 
 /** A snapshot. */
@@ -26,6 +27,7 @@ export const snapshotShape: Shape = object({
   nftables,
   iptables,
   ipsets,
+  ipvs: maybe(ipvs),
   conntrack,
   sockets,
   missing: list(text(4096), 100),

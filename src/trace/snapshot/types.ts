@@ -1,6 +1,7 @@
 /** A snapshot: everything that decides a packet's way on a node, or in a network namespace, as plain values. */
 import type { ConntrackEntry } from "../../kernel/conntrack/index.ts";
 import type { ListedSet } from "../../kernel/ipset/index.ts";
+import type { CountedDestination, IpvsTimeouts, VirtualService } from "../../kernel/ipvs/index.ts";
 import type { Ruleset } from "../../kernel/nftables/index.ts";
 import type { FdbEntry, InterfaceAddress, Link, Neighbour, Route, Rule } from "../../kernel/route/index.ts";
 import type { ListeningSocket } from "../../kernel/sockets/listening.ts";
@@ -30,10 +31,23 @@ export interface Snapshot {
   /** The tables of iptables' old variant; those of the nft variant are in {@link nftables}. */
   readonly iptables: readonly LegacyTable[];
   readonly ipsets: readonly ListedSet[];
+  /** Absent where the kernel has no IPVS. */
+  readonly ipvs?: Balancer;
   readonly conntrack: readonly ConntrackEntry[];
   readonly sockets: readonly ListeningSocket[];
   /** What could not be read, a sentence each. */
   readonly missing: readonly string[];
+}
+
+/** The kernel's own load balancer. */
+export interface Balancer {
+  readonly services: readonly BalancedService[];
+  readonly timeouts: IpvsTimeouts;
+}
+
+/** A virtual service with its destinations, in the order in which its scheduler has them. */
+export interface BalancedService extends VirtualService {
+  readonly destinations: readonly CountedDestination[];
 }
 
 /** A table of iptables' old variant. */

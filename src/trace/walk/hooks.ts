@@ -2,6 +2,7 @@
 import type { Chain, Hook } from "../../kernel/nftables/index.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import { join, type Passage, type Recording, runBaseChain } from "./chain.ts";
+import { type Balanced, balance, hasIpvs, ipvsPriority } from "./ipvs.ts";
 import { hasPorts, type Packet } from "./packet.ts";
 import { type Connection, type Ended, type State, withStep } from "./state.ts";
 import type { World } from "./world.ts";
@@ -15,13 +16,13 @@ export type IpHook = "prerouting" | "input" | "forward" | "output" | "postroutin
 
 interface Visitor {
   readonly priority: number;
-  visit(states: readonly State[]): Passage;
+  visit(states: readonly State[]): Passage & Partial<Balanced>;
 }
 
 /** Runs all that is hooked in at an IP hook, for one family of packets. */
-export function runHook(hook: IpHook, states: readonly State[], world: World, recording: Recording): Passage {
+export function runHook(hook: IpHook, states: readonly State[], world: World, recording: Recording): Balanced {
   const [first] = states;
-  if (first === undefined) return { states: [], ended: [] };
+  if (first === undefined) return { states: [], ended: [], sent: [] };
   const family = first.packet.family === "IPv4" ? "ip" : "ip6";
   const chains = hooked(world, hook, [family, "inet"]);
   const where = { family, hook } as const;
@@ -43,15 +44,20 @@ export function runHook(hook: IpHook, states: readonly State[], world: World, re
       visit: (all) => translate(hook, nat, all, (chain, some) => runBaseChain(chain, some, where, world, recording)),
     });
   }
+  if ((hook === "input" || hook === "output") && hasIpvs(world)) {
+    visitors.push({ priority: ipvsPriority[hook], visit: (all) => balance(hook, all, world) });
+  }
   visitors.sort((a, b) => a.priority - b.priority);
   const ended: Ended[] = [];
+  const sent: State[] = [];
   let current: readonly State[] = states;
   for (const { visit } of visitors) {
     const passage = visit(current);
     for (const each of passage.ended) ended.push(each);
+    for (const each of passage.sent ?? []) sent.push(each);
     current = join(passage.states);
   }
-  return { states: current, ended };
+  return { states: current, ended, sent: join(sent) };
 }
 
 /** Base chains of these families at a hook: lower priorities first, and of equal ones the one that was made last. */

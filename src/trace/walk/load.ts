@@ -76,9 +76,10 @@ function payloadName({ base, offset, length }: Payload, { family, protocol }: Pa
 }
 
 /** Facts about the packet. */
-export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World): Loaded {
+export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World, { hook }: Where): Loaded {
   const { packet } = state;
-  const input = world.link(state.input);
+  // At hook output packets have come in by nothing, not even those that IPVS forwards.
+  const input = hook === "output" ? undefined : world.link(state.input);
   const output = world.link(state.way?.kind === "local" ? undefined : state.way?.output);
   switch (key) {
     case "protocol":
@@ -92,7 +93,7 @@ export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World)
     case "priority":
       return load(key, hostU32(packet.priority));
     case "iif":
-      return load(key, hostU32(state.input ?? 0));
+      return load(key, hostU32(input?.index ?? 0));
     case "oif":
       return load(key, hostU32(output?.index ?? 0));
     case "iifname":

@@ -89,7 +89,7 @@ export function evaluate(expression: Expression, thread: Thread, context: Contex
     case "meta":
       if (expression.key === "random")
         return loaded(expression.dreg, { name: "a random number", value: unknownBytes(4) });
-      return loaded(expression.dreg, loadMeta(expression, state, world));
+      return loaded(expression.dreg, loadMeta(expression, state, world, context.where));
     case "ct":
       return loaded(expression.dreg, loadCt(expression, state));
     case "fib":

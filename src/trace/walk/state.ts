@@ -1,4 +1,5 @@
 /** The state of one packet on its way, its steps so far, and how states that became equal are joined. */
+import type { Forwarding } from "../../kernel/ipvs/index.ts";
 import type { Verdict } from "../../kernel/nftables/index.ts";
 import type { Address } from "../../net/address.ts";
 import { type Packet, packetKey } from "./packet.ts";
@@ -107,6 +108,8 @@ export interface State {
   /** The index of the bridge's port, where {@link input} is a bridge. */
   readonly port?: number;
   readonly way?: Way;
+  /** The virtual service by which IPVS took the packet, which it does once. */
+  readonly balanced?: { readonly address: Address; readonly port: number; readonly forwarding: Forwarding };
   /** Sets that a rule added to, of which nothing more is known. */
   readonly touched: readonly string[];
   readonly traced: boolean;
@@ -145,10 +148,10 @@ export function stepsOf(state: State): readonly Step[] {
 }
 
 /** Text that is equal for states from which everything goes on alike. */
-export function stateKey({ packet, connection, input, port, way, touched, traced }: State): string {
+export function stateKey({ packet, connection, input, port, way, balanced, touched, traced }: State): string {
   const { original, ...rest } = connection ?? {};
   const settled = original === undefined ? null : [packetKey(original), rest];
-  return JSON.stringify([packetKey(packet), settled, input, port, way, touched, traced]);
+  return JSON.stringify([packetKey(packet), settled, input, port, way, balanced, touched, traced]);
 }
 
 /**

@@ -3,6 +3,7 @@ import { type Address, isLoopback } from "../../net/address.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { join, type Passage, type Recording } from "./chain.ts";
 import { atHook, formatPacket, type IpHook, runHook } from "./hooks.ts";
+import type { Balanced } from "./ipvs.ts";
 import { type Packet, protocolNumber } from "./packet.ts";
 import { routeIncoming, routeOutgoing } from "./route.ts";
 import { usableHops } from "./routing.ts";
@@ -162,10 +163,22 @@ function sent(world: World, state: State, recording: Recording): readonly Ended[
     const same = before?.packet.destination === packet.destination && before.packet.mark === packet.mark;
     return same ? { states: [each], ended: [] } : routeOutgoing(world, { ...each });
   });
-  return [...routed.ended, ...output.ended, ...again.ended, ...leave(world, again.states, recording)];
+  return [
+    ...routed.ended,
+    ...output.ended,
+    ...again.ended,
+    ...leave(world, again.states, recording),
+    ...dispatched(world, output.sent, recording),
+  ];
 }
 
-function run(world: World, hook: IpHook, states: readonly State[], recording: Recording): Passage {
+/** What IPVS sends: it passes output as a packet of this node does, with its way decided. */
+function dispatched(world: World, states: readonly State[], recording: Recording): readonly Ended[] {
+  const output = run(world, "output", states, recording);
+  return [...output.ended, ...leave(world, output.states, recording)];
+}
+
+function run(world: World, hook: IpHook, states: readonly State[], recording: Recording): Balanced {
   return runHook(
     hook,
     states.map((state) => atHook(state, hook)),
@@ -217,7 +230,11 @@ function leave(world: World, states: readonly State[], recording: Recording): re
 
 function local(world: World, states: readonly State[], recording: Recording): readonly Ended[] {
   const input = run(world, "input", states, recording);
-  return [...input.ended, ...input.states.map((state): Ended => ({ state, outcome: deliver(world, state) }))];
+  return [
+    ...input.ended,
+    ...input.states.map((state): Ended => ({ state, outcome: deliver(world, state) })),
+    ...dispatched(world, input.sent, recording),
+  ];
 }
 
 /** Looks for somebody who listens. */

@@ -1,0 +1,307 @@
+/**
+ * IPVS, the kernel's own load balancer: it looks at packets for this node (hook input) and of this node (hook output),
+ * after the chains that translate destinations, and sends those for a virtual service to one of its destinations
+ * (`net/netfilter/ipvs/ip_vs_core.c`).
+ */
+import { type CountedDestination, formatService, serviceFlag } from "../../kernel/ipvs/index.ts";
+import { type Address, isLoopback } from "../../net/address.ts";
+import { formatHostPort } from "../../net/protocol.ts";
+import type { BalancedService, Balancer } from "../snapshot/types.ts";
+import type { Passage } from "./chain.ts";
+import { hasPorts, type Packet, protocolNumber } from "./packet.ts";
+import { usableHops } from "./routing.ts";
+import { assuming, type State, type Way, withStep } from "./state.ts";
+import type { World } from "./world.ts";
+
+/** The hooks at which packets meet virtual services, and the priorities there (`NF_IP_PRI_NAT_*`). */
+export const ipvsPriority = { input: 99, output: -98 } as const;
+
+/** What becomes of packets at IPVS: those of `states` go on in the hook. */
+export interface Balanced extends Passage {
+  /** Taken out of the hook: they are sent as packets of this node are, with their way decided. */
+  readonly sent: readonly State[];
+}
+
+/** True if IPVS looks at packets of a family: once there is a service of it, or none can tell. */
+export function hasIpvs(world: World): boolean {
+  return (world.snapshot.ipvs?.services.length ?? 0) > 0 || ipvsMissing(world);
+}
+
+function ipvsMissing(world: World): boolean {
+  return world.snapshot.missing.some((text) => text.startsWith("IPVS:"));
+}
+
+/** Shows packets to IPVS. */
+export function balance(hook: keyof typeof ipvsPriority, states: readonly State[], world: World): Balanced {
+  const parts = states.map((state) => balanceOne(hook, state, world));
+  return {
+    states: parts.flatMap((part) => part.states),
+    ended: parts.flatMap((part) => part.ended),
+    sent: parts.flatMap((part) => part.sent),
+  };
+}
+
+const pass = (state: State): Balanced => ({ states: [state], ended: [], sent: [] });
+const unknown = (state: State, why: string): Balanced => ({
+  states: [],
+  ended: [{ state, outcome: { kind: "unknown", why } }],
+  sent: [],
+});
+
+function balanceOne(hook: keyof typeof ipvsPriority, state: State, world: World): Balanced {
+  // A packet that IPVS has seen already is marked so.
+  if (state.balanced !== undefined || !hasPorts(state.packet.protocol)) return pass(state);
+  if (ipvsMissing(world)) return unknown(state, "the services of IPVS are not in the snapshot");
+  const service = serviceFor(world.snapshot.ipvs, state.packet);
+  if (service === undefined) return pass(state);
+  if (service === "open") return unknown(state, "the port that an IPVS service is found by is not known");
+  const name = `IPVS ${formatService(service.key)}`;
+  if (state.connection?.state === "established") return continued(hook, name, service, state, world);
+  const { choices, how, none } = schedule(service, world);
+  const parts = choices.map(({ destination, share, choice }) => {
+    const text = `${name} (${how})`;
+    const chosen = { ...state, probability: state.probability * share };
+    return dispatch(hook, text, choice, service, destination, chosen, world);
+  });
+  if (none !== undefined || choices.length === 0) {
+    parts.push(leave(name, service, none === undefined ? state : assuming(state, none)));
+  }
+  return {
+    states: parts.flatMap((part) => part.states),
+    ended: parts.flatMap((part) => part.ended),
+    sent: parts.flatMap((part) => part.sent),
+  };
+}
+
+/** No destination takes new connections (`ip_vs_leave`). */
+function leave(name: string, { key }: BalancedService, state: State): Balanced {
+  const port = state.packet.destinationPort;
+  if (key.kind === "address" && key.port === ftpPort && port !== ftpPort) return pass(state);
+  const step = withStep(state, { kind: "note", text: `${name} has no destination that takes new connections` });
+  return {
+    states: [],
+    ended: [{ state: step, outcome: { kind: "rejected", by: name, how: "ICMP error port unreachable" } }],
+    sent: [],
+  };
+}
+
+/** A packet of a connection that IPVS knows: it goes where the first one went, which the tracker remembers. */
+function continued(
+  hook: keyof typeof ipvsPriority,
+  name: string,
+  service: BalancedService,
+  state: State,
+  world: World,
+): Balanced {
+  const { packet } = state;
+  const entry = world.snapshot.conntrack.find(
+    ({ original }) =>
+      original.protocol === packet.protocol &&
+      original.destination === packet.destination &&
+      original.destinationPort === packet.destinationPort &&
+      original.source === packet.source &&
+      original.sourcePort === packet.sourcePort,
+  );
+  const { source, sourcePort } = entry?.reply ?? {};
+  const destination = service.destinations.find(({ address, port }) => address === source && port === sourcePort);
+  if (destination === undefined) return unknown(state, `to whom ${name} sends this connection is not in the snapshot`);
+  return dispatch(hook, `${name} (as before)`, undefined, service, destination, state, world);
+}
+
+/** Sends a packet to a destination, by the destination's method (`ip_vs_xmit.c`). */
+function dispatch(
+  hook: keyof typeof ipvsPriority,
+  name: string,
+  choice: string | undefined,
+  service: BalancedService,
+  destination: CountedDestination,
+  state: State,
+  world: World,
+): Balanced {
+  const { packet } = state;
+  const { address, forwarding } = destination;
+  const port = portAt(service, destination, packet);
+  const translated: Packet =
+    forwarding === "masquerade"
+      ? { ...packet, destination: address, ...(port !== undefined && { destinationPort: port }) }
+      : packet;
+  const target = port === undefined ? address : formatHostPort(address, port);
+  const does = {
+    masquerade: `destination becomes ${target}`,
+    local: "stays on this node",
+    tunnel: `goes to ${address} in a tunnel`,
+    route: `goes to ${address}, as it is`,
+    bypass: "goes where it was bound for",
+  }[forwarding];
+  const suffix = choice === undefined ? "" : ` [${choice}]`;
+  const balanced = { address: packet.destination, port: packet.destinationPort ?? 0, forwarding } as const;
+  const next: State = {
+    ...withStep(state, { kind: "rewrite", text: `${name} → ${does}${suffix}` }),
+    packet: translated,
+    balanced,
+    ...untrackedUnless(world, state),
+  };
+  if (forwarding === "local") return pass(next);
+  const to = forwarding === "bypass" ? packet.destination : address;
+  const tracks = next.connection?.state !== "untracked";
+  const answer = world.routing.find({
+    destination: to,
+    mark: tracks ? packet.mark : 0,
+    ...(tracks && { source: packet.source }),
+    packet: translated,
+  });
+  if (answer.kind === "none") return { ...pass(next), states: [], ended: [noRoute(next, answer.why)] };
+  const { route } = answer;
+  if (route.type === "local") {
+    if (hook === "input" && isLoopback(to) && world.link(state.input)?.loopback !== true) {
+      return drop(next, `${name}: ${to} is a loopback address`);
+    }
+    return pass(next);
+  }
+  if (route.type !== "unicast") {
+    return { ...pass(next), states: [], ended: [noRoute(next, `the route to ${to} says ${route.type}`)] };
+  }
+  if (isLoopback(packet.source)) return drop(next, `${name}: ${packet.source} is a loopback address`);
+  if (forwarding === "tunnel") return unknown(next, `${name} sends it to ${to} in a tunnel, which is not followed`);
+  return { states: [], ended: [], sent: waysOf(next, route, to, forwarding, world) };
+}
+
+const noRoute = (state: State, why: string) => ({ state, outcome: { kind: "no route", why } }) as const;
+const drop = (state: State, by: string): Balanced => ({
+  states: [],
+  ended: [{ state, outcome: { kind: "dropped", by } }],
+  sent: [],
+});
+
+function waysOf(
+  state: State,
+  route: Parameters<typeof usableHops>[0],
+  to: Address,
+  forwarding: CountedDestination["forwarding"],
+  world: World,
+): readonly State[] {
+  const hops = usableHops(route);
+  const weights = hops.reduce((sum, { weight }) => sum + weight, 0);
+  return hops.map(({ interface: output, gateway, weight }) => {
+    // A packet that stays as it is must be told whom to go to.
+    const router = gateway ?? (forwarding === "route" ? to : undefined);
+    const via = gateway === undefined ? "directly" : `through ${gateway}`;
+    const text = `${to} is reached by ${world.linkName(output)}, ${via} (route ${route.destination})`;
+    const way: Way = {
+      kind: "output",
+      ...(output !== undefined && { output }),
+      ...(router !== undefined && { gateway: router }),
+    };
+    return { ...withStep(state, { kind: "route", text }), way, probability: (state.probability * weight) / weights };
+  });
+}
+
+/** IPVS leaves its packets out of connection tracking unless it is told to use it (`net.ipv4.vs.conntrack`). */
+function untrackedUnless(world: World, { connection }: State): Partial<State> {
+  if (connection === undefined || world.sysctl("net/ipv4/vs/conntrack") === "1") return {};
+  return { connection: { ...connection, state: "untracked" } };
+}
+
+const ftpPort = 21;
+const ftpDataPort = 20;
+
+/** The port that a packet gets: its own where the destination has none, or where it is not that of the service. */
+function portAt({ key, flags }: BalancedService, destination: CountedDestination, packet: Packet): number | undefined {
+  const port = packet.destinationPort;
+  const persistent = (flags & serviceFlag.persistent) !== 0;
+  const servicePort = key.kind === "mark" ? 0 : key.port;
+  if (destination.port === 0) return port;
+  return persistent && port !== servicePort ? port : destination.port;
+}
+
+/** The services of a balancer by key. */
+const indexes = new WeakMap<Balancer, ReadonlyMap<string, BalancedService>>();
+
+function indexOf(balancer: Balancer): ReadonlyMap<string, BalancedService> {
+  const known = indexes.get(balancer);
+  if (known !== undefined) return known;
+  const index = new Map(balancer.services.map((service) => [formatService(service.key), service]));
+  indexes.set(balancer, index);
+  return index;
+}
+
+const protocolNames: Readonly<Record<number, "TCP" | "UDP" | "SCTP">> = {
+  [protocolNumber.tcp]: "TCP",
+  [protocolNumber.udp]: "UDP",
+  [protocolNumber.sctp]: "SCTP",
+};
+
+/** The service for a packet: by its mark, by address and port, by the address alone (`ip_vs_service_find`). */
+function serviceFor(balancer: Balancer | undefined, packet: Packet): BalancedService | "open" | undefined {
+  const protocol = protocolNames[packet.protocol];
+  if (balancer === undefined || protocol === undefined) return undefined;
+  const { mark, family, destination: address, destinationPort } = packet;
+  const index = indexOf(balancer);
+  const byMark = mark === 0 ? undefined : index.get(formatService({ kind: "mark", family, mark }));
+  if (byMark !== undefined) return byMark;
+  const at = (port: number) => index.get(formatService({ kind: "address", address, protocol, port }));
+  if (destinationPort === undefined) {
+    const any = balancer.services.some(
+      ({ key }) => key.kind === "address" && key.address === address && key.protocol === protocol,
+    );
+    return any ? "open" : undefined;
+  }
+  const exact = at(destinationPort);
+  if (exact !== undefined) return exact;
+  // Connections for data that an FTP server named: only for ports that need no privilege.
+  const isData = protocol === "TCP" && (destinationPort === ftpDataPort || destinationPort >= 1024);
+  return (isData ? at(ftpPort) : undefined) ?? at(0);
+}
+
+interface Choice {
+  readonly destination: CountedDestination;
+  /** The part of all new connections. */
+  readonly share: number;
+  readonly choice?: string;
+}
+
+/** Schedulers that give each destination as many connections as its weight says, in the long run. */
+const weighted = new Set(["wrr", "wlc", "sed", "nq", "twos", "sh", "mh"]);
+/** Schedulers that take a hash, which may fall on a destination that takes nothing. */
+const hashing = new Set(["sh", "mh", "dh"]);
+
+/** Whom the scheduler may choose; what it chose before, and the count of connections later, are not known. */
+function schedule(
+  service: BalancedService,
+  world: World,
+): { readonly choices: readonly Choice[]; readonly how: string; readonly none?: string } {
+  const { scheduler, flags, destinations, timeout } = service;
+  const usable = destinations.filter(takes);
+  const sticky =
+    (flags & serviceFlag.persistent) === 0 ? "" : `, unless it remembers the client, which it does for ${timeout} s`;
+  const how = `${scheduler}${sticky}`;
+  if (scheduler === "fo" || scheduler === "ovf") {
+    const open = usable.filter(({ active, weight }) => scheduler === "fo" || active <= weight);
+    const best = open.reduce<CountedDestination | undefined>(
+      (found, each) => (found === undefined || each.weight > found.weight ? each : found),
+      undefined,
+    );
+    return { choices: best === undefined ? [] : [{ destination: best, share: 1 }], how };
+  }
+  if (!world.spend(usable.length)) {
+    return { choices: [], how, none: "IPVS chooses somebody; the choices are too many to follow" };
+  }
+  const part = ({ weight }: CountedDestination) => (weighted.has(scheduler) ? weight : 1);
+  const sum = usable.reduce((total, each) => total + part(each), 0);
+  const closed = destinations.length > usable.length && usable.length > 0;
+  const mayMiss = closed && hashing.has(scheduler) && (flags & serviceFlag.hashFallback) === 0;
+  return {
+    choices: usable.map((destination) => ({
+      destination,
+      share: part(destination) / sum,
+      ...(usable.length > 1 && { choice: `1 of ${usable.length}` }),
+    })),
+    how,
+    ...(mayMiss && { none: `the hash of IPVS (${scheduler}) falls on a destination that takes no new connections` }),
+  };
+}
+
+/** Whether a destination takes new connections. */
+function takes({ weight, active, inactive, upperThreshold }: CountedDestination): boolean {
+  return weight > 0 && (upperThreshold === undefined || active + inactive < upperThreshold);
+}
