@@ -1,5 +1,8 @@
 /** Rule sets at random, as text for nft, out of the expressions that the walk evaluates. */
 
+import { parseAddress } from "../../src/net/address.ts";
+import { type Arena, addresses, type Shot } from "./arena.ts";
+
 /** A source of random numbers that gives the same ones for the same seed (mulberry32). */
 export class Random {
   #state: number;
@@ -27,21 +30,7 @@ export class Random {
   }
 }
 
-/** What packets can have: clients, destinations (of this node and beyond) and ports. */
-export const addresses = {
-  ip: {
-    clients: ["10.1.0.2", "10.1.0.3"],
-    own: ["10.1.0.1", "10.2.0.1"],
-    servers: ["10.2.0.2", "10.2.0.3"],
-    strangers: ["10.96.0.1", "203.0.113.9"],
-  },
-  ip6: {
-    clients: ["fd01::2", "fd01::3"],
-    own: ["fd01::1", "fd02::1"],
-    servers: ["fd02::2", "fd02::3"],
-    strangers: ["fd96::1", "2001:db8::9"],
-  },
-} as const;
+/** Ports that rules and packets have. */
 export const ports = [53, 80, 443, 8080] as const;
 
 type Ip = keyof typeof addresses;
@@ -202,4 +191,25 @@ export function randomTable(random: Random, family: "ip" | "ip6" | "inet", name:
     ...nat,
   ];
   return `table ${family} ${name} {\n${parts.map((part) => `  ${part}\n`).join("")}}\n`;
+}
+
+/** One to three tables. */
+export function randomTables(random: Random): string {
+  const count = 1 + random.below(3);
+  return Array.from({ length: count }, (_, n) => randomTable(random, random.of("ip", "ip6", "inet"), `t${n}`)).join("");
+}
+
+/** Packets of the client and of the node, to anybody. */
+export function randomShots(random: Random, arena: Arena, count: number): readonly Shot[] {
+  return Array.from({ length: count }, () => {
+    const { clients, own, servers, strangers } = addresses[random.of("ip", "ip6")];
+    const fromNode = random.percent(30);
+    return {
+      ...(fromNode ? {} : { from: arena.clientAt(random.of(...clients)) }),
+      ...(fromNode && random.percent(30) && { mark: 1 + random.below(5) }),
+      to: parseAddress(random.of(...own, ...servers, ...servers, ...strangers)),
+      protocol: random.of("TCP", "TCP", "UDP", "UDP", "ICMP"),
+      port: random.of(...ports),
+    };
+  });
 }

@@ -39,7 +39,7 @@ export { firstRegister, type Register, register } from "./expressions/register.t
 export { decodeNftEvent, type NftChange, type NftEvent, watchNftables } from "./monitor.ts";
 export * as rules from "./rules.ts";
 export { type Ruleset, readRuleset } from "./ruleset.ts";
-export { decodeTrace, type TraceStep, watchTraces } from "./trace.ts";
+export { decodeTrace, TraceListener, type TraceStep, watchTraces } from "./trace.ts";
 export {
   type AddMode,
   type DeleteMode,

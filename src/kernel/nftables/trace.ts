@@ -3,7 +3,8 @@
  * from the rule on that sets `meta nftrace` for them. Only rules that matched are reported, and chains of type nat see
  * a connection's first packet only.
  */
-import type { NetlinkListenerOptions } from "../netlink/listener.ts";
+import { protocols } from "../netlink/constants.ts";
+import { NetlinkListener, type NetlinkListenerOptions } from "../netlink/listener.ts";
 import type { MessageReader } from "../netlink/reader.ts";
 import { type Overrun, watchGroup } from "./events.ts";
 import { familyName, headerLength, messageType, operation } from "./protocol.ts";
@@ -84,4 +85,39 @@ export function watchTraces(
   options: NetlinkListenerOptions = {},
 ): AsyncGenerator<TraceStep | Overrun, void, undefined> {
   return watchGroup(traceGroup, decodeTrace, signal, options);
+}
+
+/** The same steps for one who asks for them: what has come in since the last time, without waiting. */
+export class TraceListener implements Disposable {
+  readonly #listener: NetlinkListener;
+
+  /**
+   * Listens in the network namespace that the calling thread is in.
+   *
+   * @throws {SystemError} EPERM without CAP_NET_ADMIN.
+   */
+  constructor(options: NetlinkListenerOptions = {}) {
+    this.#listener = new NetlinkListener(protocols.netfilter, [traceGroup], options);
+  }
+
+  /** The steps that have come in since the last call, and whether others were lost in a full buffer. */
+  take(): { readonly steps: readonly TraceStep[]; readonly lost: boolean } {
+    const steps: TraceStep[] = [];
+    let lost = false;
+    for (let event = this.#listener.receive(); event !== undefined; event = this.#listener.receive()) {
+      if (event.kind === "overrun") {
+        lost = true;
+        continue;
+      }
+      while (event.messages.next()) {
+        const step = decodeTrace(event.messages);
+        if (step !== undefined) steps.push(step);
+      }
+    }
+    return { steps, lost };
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.close();
+  }
 }

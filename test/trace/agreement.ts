@@ -1,0 +1,49 @@
+/** Holds walks against what the kernel said, and counts. */
+import assert from "node:assert/strict";
+import type { Snapshot } from "../../src/trace/snapshot/index.ts";
+import { compareWalk, linesOfAccount } from "../../src/trace/verify/compare.ts";
+import { walk } from "../../src/trace/walk/index.ts";
+import type { Hit } from "./arena.ts";
+
+/** The count of all comparisons so far. */
+export class Tally {
+  pairs = 0;
+  /** Pairs of which the walk says that something is not known to it, and follows both. */
+  depends = 0;
+  /** Pairs of which the walk says that it did not follow every way. */
+  notCompared = 0;
+  readonly #reasons = new Map<string, number>();
+
+  /** Compares each packet with its walk. @throws an assertion that shows both, and the rule set. */
+  hold(snapshot: Snapshot, hits: readonly Hit[], ruleset: string): void {
+    const names = new Map(snapshot.links.map(({ index, name }) => [index, name]));
+    const nameOf = (index: number) => names.get(index) ?? String(index);
+    for (const { shot, account, question } of hits) {
+      const walked = walk(snapshot, question, { everyBranch: true });
+      const comparison = compareWalk(walked, account, nameOf);
+      this.pairs++;
+      const unknown = walked.ends.find(
+        ({ state, outcome }) => state.assumptions.length > 0 || outcome.kind === "unknown",
+      );
+      if (unknown !== undefined) {
+        this.depends++;
+        const why = unknown.state.assumptions[0] ?? ("why" in unknown.outcome ? unknown.outcome.why : "");
+        this.#reasons.set(why, (this.#reasons.get(why) ?? 0) + 1);
+      }
+      if (comparison.kind === "not compared") this.notCompared++;
+      if (comparison.kind !== "differs") continue;
+      const { protocol, from, to, port } = shot;
+      assert.fail(
+        `${protocol} ${from?.address ?? "node"} to ${to}:${port}: the kernel says\n${linesOfAccount(account, nameOf).join("\n")}\nthe walk, alike up to line ${comparison.same}:\n${comparison.walk.join("\n")}\n${JSON.stringify(comparison.end.outcome)}\nof ${walked.ends.length} ways, with\n${ruleset}`,
+      );
+    }
+  }
+
+  /** What has been counted, in a line. */
+  toString(): string {
+    const share = this.pairs === 0 ? 0 : (100 * this.depends) / this.pairs;
+    const reasons = [...this.#reasons].sort((a, b) => b[1] - a[1]).slice(0, 5);
+    const why = reasons.length === 0 ? "" : ` (${reasons.map(([text, count]) => `${count}: ${text}`).join("; ")})`;
+    return `${this.pairs} pairs agree, ${share.toFixed(2)} % of them depend on something${why}, ${this.notCompared} are not followed`;
+  }
+}
