@@ -78,6 +78,16 @@ export function inNamespace<T>(name: string, work: () => T extends PromiseLike<u
   });
 }
 
+/**
+ * The file of a namespace to look into: of a named one, or, where `name` begins with `/`, of one that has no name but is
+ * somewhere else in the file system, such as `/proc/4711/ns/net`.
+ *
+ * @throws {TypeError} if `name` can be neither.
+ */
+function namespaceFile(name: string): string {
+  return name.startsWith("/") ? name : namespacePath(name);
+}
+
 /** Moves the calling thread into a namespace for good: for workers, and for processes that work in one namespace alone. */
 export function enterNamespace(name: string): void {
   withNamespaceFile(name, (fd) => ffi.setns(fd, ffi.CLONE.newnet));
@@ -85,7 +95,7 @@ export function enterNamespace(name: string): void {
 
 /** Lends a file descriptor of a namespace, as rtnetlink wants it to move a link there. */
 export function withNamespaceFile<T>(name: string, use: (fd: number) => T): T {
-  const fd = openSync(namespacePath(name), "r");
+  const fd = openSync(namespaceFile(name), "r");
   try {
     return use(fd);
   } finally {
@@ -95,8 +105,28 @@ export function withNamespaceFile<T>(name: string, use: (fd: number) => T): T {
 
 /** The identity of a namespace, the calling thread's own without a name: equal for equal namespaces on this machine. */
 export function namespaceId(name?: string): string {
-  const { dev, ino } = statSync(name === undefined ? ownNamespace : namespacePath(name));
+  const { dev, ino } = statSync(name === undefined ? ownNamespace : namespaceFile(name));
   return `${dev}:${ino}`;
+}
+
+/**
+ * All network namespaces of this machine that can be looked into: the named ones by their names, and those that only
+ * have processes in them by the file of one of these (`/proc/4711/ns/net`), as {@link inNamespace} takes both. With
+ * `dev:ino` as {@link namespaceId} has it; each once.
+ */
+export function findNamespaces(): readonly { readonly name: string; readonly id: string }[] {
+  const found = new Map<string, string>();
+  const look = (name: string) => {
+    try {
+      const id = namespaceId(name);
+      if (!found.has(id)) found.set(id, name);
+    } catch {
+      // It is gone, or the process is too private.
+    }
+  };
+  listNamespaces().forEach(look);
+  for (const entry of readdirSync("/proc")) if (/^\d+$/.test(entry)) look(`/proc/${entry}/ns/net`);
+  return Array.from(found, ([id, name]) => ({ id, name }));
 }
 
 /** Runs `work`, which may move the calling thread, and brings the thread back to its network namespace. */

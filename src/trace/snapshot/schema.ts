@@ -5,14 +5,14 @@ import { iptables } from "./schema/iptables.ts";
 import { ipvs } from "./schema/ipvs.ts";
 import { addresses, fdb, links, neighbours } from "./schema/links.ts";
 import { nftables } from "./schema/nftables.ts";
+import { objects } from "./schema/objects.ts";
 import { routes, rules } from "./schema/routes.ts";
 import { sockets } from "./schema/sockets.ts";
 import { name } from "./schema/values.ts";
 import { list, maybe, object, record, type Shape, text, whole } from "./shape.ts";
 import { schemaVersion } from "./types.ts";
 
-/** A snapshot. */
-export const snapshotShape: Shape = object({
+const place = {
   schemaVersion: whole(schemaVersion, schemaVersion),
   name,
   time: text(64),
@@ -31,4 +31,13 @@ export const snapshotShape: Shape = object({
   conntrack,
   sockets,
   missing: list(text(4096), 100),
+  identity: maybe(name),
+  namespaces: maybe(list(object({ number: whole(), identity: name }))),
+};
+
+/** A snapshot. */
+export const snapshotShape: Shape = object({
+  ...place,
+  places: maybe(list(object(place), 10_000)),
+  objects: maybe(objects),
 });

@@ -6,6 +6,7 @@ import type { Ruleset } from "../../kernel/nftables/index.ts";
 import type { FdbEntry, InterfaceAddress, Link, Neighbour, Route, Rule } from "../../kernel/route/index.ts";
 import type { ListeningSocket } from "../../kernel/sockets/listening.ts";
 import type { Family } from "../../net/address.ts";
+import type { ClusterObjects } from "./objects.ts";
 
 /** The version of the format that this program writes, and the only one that it reads. */
 export const schemaVersion = 1;
@@ -37,6 +38,20 @@ export interface Snapshot {
   readonly sockets: readonly ListeningSocket[];
   /** What could not be read, a sentence each. */
   readonly missing: readonly string[];
+  /** Tells the namespace from all others, of this machine and of others. */
+  readonly identity?: string;
+  /** The namespaces that its links lead to: the numbers that stand in `linkNamespace`, and whose they are. */
+  readonly namespaces?: readonly NumberedNamespace[];
+  /** Other namespaces of the machine, those of pods above all. They hold no further ones. */
+  readonly places?: readonly Snapshot[];
+  /** The objects of the cluster, where somebody asked its API. */
+  readonly objects?: ClusterObjects;
+}
+
+/** What a namespace calls another one. */
+export interface NumberedNamespace {
+  readonly number: number;
+  readonly identity: string;
 }
 
 /** The kernel's own load balancer. */
@@ -88,6 +103,8 @@ export const interfaceSysctls: readonly string[] = [
   "net/ipv4/conf/NAME/rp_filter",
   "net/ipv4/conf/NAME/accept_local",
   "net/ipv4/conf/NAME/route_localnet",
+  "net/ipv4/conf/NAME/proxy_arp",
+  "net/ipv4/conf/NAME/src_valid_mark",
   "net/ipv6/conf/NAME/forwarding",
   "net/ipv6/conf/NAME/disable_ipv6",
 ];
