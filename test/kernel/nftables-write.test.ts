@@ -472,6 +472,22 @@ describe("a transaction", () => {
     assert.deepEqual(listElements(socket, set), [{ key: key(4) }]);
   });
 
+  test("may be checked: nothing is made, and what would be refused is named", () => {
+    const transaction = new Transaction();
+    const generation = readGeneration(socket).id;
+    transaction.addTable(demo);
+    transaction.addChain({ ...demo, chain: "c", base: { type: "nat", hook: "prerouting", priority: -100 } });
+    transaction.check(socket);
+    assert.equal(transaction.messageCount, 0);
+    transaction.addTable(demo);
+    transaction.addChain({ ...demo, chain: "c", base: { type: "nat", hook: "forward", priority: -100 } });
+    assert.throws(() => transaction.check(socket), /^NetlinkError: add chain ip demo c: EOPNOTSUPP/);
+    assert.deepEqual(listTables(socket), []);
+    assert.equal(readGeneration(socket).id, generation);
+    makeSet();
+    assert.equal(listTables(socket).length, 1);
+  });
+
   test("may be larger than a socket's usual buffer", () => {
     makeSet();
     const transaction = new Transaction();

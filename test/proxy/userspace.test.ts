@@ -10,7 +10,9 @@ import { enterNamespace } from "../../src/kernel/namespace.ts";
 import { listAddresses, openRoute } from "../../src/kernel/route/index.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import type { Protocol } from "../../src/net/protocol.ts";
-import { userspace } from "../../src/proxy/modes/userspace/index.ts";
+import { iptablesFactory } from "../../src/proxy/modes/iptables/index.ts";
+import { userspace, userspaceFactory } from "../../src/proxy/modes/userspace/index.ts";
+import { inIptables } from "../../src/proxy/modes/userspace/rules.ts";
 import { type Decision, decisionKey } from "../../src/service/decision.ts";
 import { externalCluster } from "../../src/service/outcomes.ts";
 import type { NodeSettings } from "../../src/service/settings.ts";
@@ -242,4 +244,37 @@ test("its addresses are told of when they are gone, come back, and go with the l
   await once(client, "close");
   await sleep(100);
   assert.equal(there(), false);
+});
+
+test("modes iptables and userspace take over each other's chains, and neither removes what the other uses", async () => {
+  const port = await listen("127.0.0.2", (socket) => socket.end("here"));
+  const [key, decision] = entry("TCP", 80, [["127.0.0.2", port]]);
+  const desired = { settings, decisions: new Map([[key, { ...decision, cluster: decision.cluster }]]) };
+  const served = async () => assert.equal(await text(connect({ host: clusterIP, port: 80 })), "here");
+  node.exec("sysctl", ["-qw", "net.ipv4.conf.all.route_localnet=1"]);
+  const factories = {
+    iptables: iptablesFactory("legacy"),
+    userspace: userspaceFactory([inIptables("legacy")]),
+  };
+  const iptables = await factories.iptables.create();
+  const overIptables = await factories.userspace.create();
+  await iptables.replace(desired, signal);
+  await factories.userspace.cleanup();
+  assert.deepEqual(await iptables.audit(signal), []);
+  await served();
+  await overIptables.replace(desired, signal);
+  await factories.iptables.cleanup();
+  assert.deepEqual(await overIptables.audit(signal), []);
+  await served();
+  const [at] = /169\.254\.96\.96:(\d+)/.exec(node.exec("ss", ["-Hltn", "src", "169.254.96.96"])) ?? [];
+  const to = { to: parseAddress("169.254.96.96"), port: Number(at?.split(":")[1]), timeout: 200 };
+  assert.equal((await attemptTcp(node, to)).kind, "silent");
+  await iptables.replace(desired, signal);
+  await factories.userspace.cleanup();
+  assert.deepEqual(await iptables.audit(signal), []);
+  await overIptables.replace(desired, signal);
+  await factories.userspace.cleanup();
+  assert.doesNotMatch(node.exec("iptables-legacy-save", []), /KUBE-S/);
+  iptables.close();
+  overIptables.close();
 });

@@ -1,4 +1,5 @@
 /** Reads the rule set of the network namespace. */
+import { isSystemError } from "../errno.ts";
 import { protocols } from "../netlink/constants.ts";
 import { isNotFound, NetlinkError } from "../netlink/errors.ts";
 import type { MessageReader } from "../netlink/reader.ts";
@@ -31,6 +32,21 @@ import type {
 /** A socket for transactions and dumps, in the network namespace that the calling thread is in now. */
 export function openNftables(options: NetlinkSocketOptions = {}): NetlinkSocket {
   return new NetlinkSocket(protocols.netfilter, options);
+}
+
+/** As {@link openNftables}; undefined where the kernel has no nf_tables, so that there is nothing to read or remove. */
+export function openNftablesIfThere(): NetlinkSocket | undefined {
+  let socket: NetlinkSocket | undefined;
+  try {
+    socket = openNftables();
+    readGeneration(socket);
+    return socket;
+  } catch (error) {
+    socket?.close();
+    const refused = error instanceof NetlinkError && ["EINVAL", "EOPNOTSUPP"].includes(error.code);
+    if (refused || isSystemError(error, "EPROTONOSUPPORT")) return undefined;
+    throw error;
+  }
 }
 
 /** What to read: everything, a family, or a table. */

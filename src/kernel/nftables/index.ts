@@ -27,6 +27,7 @@ export {
   listSets,
   listTables,
   openNftables,
+  openNftablesIfThere,
   readGeneration,
 } from "./dump.ts";
 export type { Overrun } from "./events.ts";

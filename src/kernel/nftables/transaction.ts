@@ -310,22 +310,39 @@ export class Transaction {
    */
   commit(socket: NetlinkSocket): void {
     try {
-      if (this.#count > 0) this.#commit(socket);
+      if (this.#count > 0) this.#send(socket, true);
     } finally {
       this.clear();
     }
   }
 
-  #commit(socket: NetlinkSocket): void {
+  /**
+   * Asks whether the kernel would make all the changes, and makes none: it looks at each, as for {@link commit}, and
+   * then takes them back, for nobody ever sees them. The transaction is empty afterwards.
+   *
+   * @throws {NetlinkError} naming the change that the kernel would refuse.
+   */
+  check(socket: NetlinkSocket): void {
+    try {
+      if (this.#count > 0) this.#send(socket, false);
+    } finally {
+      this.clear();
+    }
+  }
+
+  /** @param commit without it the message is left out at which the kernel begins to make the changes. */
+  #send(socket: NetlinkSocket, commit: boolean): void {
     if (this.#incomplete) throw new Error("this transaction has a change that could not be encoded: it is discarded");
     this.#closeElements();
     const writer = this.#writer;
     // Only the last change is acknowledged: thousands of acknowledgements would overflow the socket.
     writer.addFlags(messageFlags.ack);
     const acknowledged = this.#changeSequence;
-    writer.begin(batchEnd, 0, nextSequence());
-    writeHeader(writer, 0, subsystem);
-    writer.end();
+    if (commit) {
+      writer.begin(batchEnd, 0, nextSequence());
+      writeHeader(writer, 0, subsystem);
+      writer.end();
+    }
     socket.send(writer);
     const refused = receiveOutcome(socket, { first: this.#firstSequence, last: lastSequence, acknowledged });
     if (refused === undefined) return;

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { Family } from "../../net/address.ts";
+import { openNftables, priorities, Transaction } from "../nftables/index.ts";
 import { run } from "./run.ts";
 import { type SavedTable, SaveParser } from "./save.ts";
 
@@ -82,6 +83,8 @@ export class Xtables {
   /** What keeps the programs from working with this kernel, with the remedy; undefined: nothing. */
   async problem(family: Family): Promise<string | undefined> {
     const program = this.program(family, "");
+    const lack = this.variant === "nft" ? lackOfNft() : undefined;
+    if (lack !== undefined) return `${program} cannot make table nat: ${lack}: run as root, on a kernel with nf_tables`;
     const { status, errors } = await run(program, [...waiting, "-t", "nat", "-S", "POSTROUTING", "1"]);
     if (status === 0) return undefined;
     return `${program} cannot read table nat: ${oneLine(errors)}: run as root, on a kernel with ${kernelPart[this.variant]}`;
@@ -122,7 +125,7 @@ export async function findXtables(): Promise<ReadonlyMap<Variant, Xtables>> {
 
 /**
  * The variant that this node's other programs use, so that all rules stand in one place: the one that holds kubelet's
- * hint, else the one that holds more rules, else nft.
+ * hint, else the one that holds more rules, else nft. Where nf_tables cannot translate addresses it is legacy.
  *
  * @param found what `findXtables` found.
  * @returns undefined if nothing was found.
@@ -130,11 +133,31 @@ export async function findXtables(): Promise<ReadonlyMap<Variant, Xtables>> {
 export async function chooseXtables(found: ReadonlyMap<Variant, Xtables>): Promise<Xtables | undefined> {
   const both = (["nft", "legacy"] as const).map((variant) => found.get(variant)).filter((each) => each !== undefined);
   if (both.length < 2) return both[0];
+  if (lackOfNft() !== undefined) return both[1];
   for (const xtables of both) {
     if (await hasKubeletHint(xtables)) return xtables;
   }
   const counts = await Promise.all(both.map(countRules));
   return (counts[1] ?? 0) > (counts[0] ?? 0) ? both[1] : both[0];
+}
+
+/** Why rules of the nft variant cannot stand in this kernel; its programs tell only when they write. Changes nothing. */
+function lackOfNft(): string | undefined {
+  const table = { family: "ip", table: "portolan-check" } as const;
+  const transaction = new Transaction();
+  transaction.addTable(table);
+  transaction.addChain({
+    ...table,
+    chain: "nat",
+    base: { type: "nat", hook: "prerouting", priority: priorities.dstnat },
+  });
+  try {
+    using socket = openNftables();
+    transaction.check(socket);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 const kubeletHints = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];

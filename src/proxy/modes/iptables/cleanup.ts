@@ -3,7 +3,7 @@ import { canonicalRule } from "../../../kernel/xtables/rule.ts";
 import type { SavedTable } from "../../../kernel/xtables/save.ts";
 import type { Table, Xtables } from "../../../kernel/xtables/xtables.ts";
 import { type Family, families } from "../../../net/address.ts";
-import { jumps } from "./fixed.ts";
+import { isGuarded, jumps } from "./fixed.ts";
 import { chains, isServiceChain } from "./names.ts";
 
 /**
@@ -30,13 +30,20 @@ const commonWithIpvs: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
+ * Whose the rules are. The userspace mode writes the chains of the iptables mode too where it has nothing else, and
+ * neither must remove what the other uses.
+ */
+export type Owner = "iptables" | "userspace";
+
+/**
  * Cleans both families of one variant.
  *
+ * @param owner what is the other's stays; without it everything goes.
  * @throws if a rule of somebody else still leads into one of the chains, naming it; everything else is gone then.
  */
-export async function cleanXtables(xtables: Xtables): Promise<void> {
+export async function cleanXtables(xtables: Xtables, owner?: Owner): Promise<void> {
   const kept: string[] = [];
-  for (const family of families) kept.push(...(await cleanFamily(xtables, family)));
+  for (const family of families) kept.push(...(await cleanFamily(xtables, family, { owner })));
   if (kept.length > 0) {
     throw new Error(`chains could not be removed, because rules of others lead into them: ${kept.join("; ")}`);
   }
@@ -47,11 +54,16 @@ export async function cleanXtables(xtables: Xtables): Promise<void> {
  *
  * @returns the rules of others that keep a chain from being removed.
  */
-export async function cleanFamily(xtables: Xtables, family: Family, signal?: AbortSignal): Promise<readonly string[]> {
+export async function cleanFamily(
+  xtables: Xtables,
+  family: Family,
+  { owner, signal }: { readonly owner?: Owner | undefined; readonly signal?: AbortSignal },
+): Promise<readonly string[]> {
   const saved = await xtables.save(family, ["filter", "nat", "mangle"], signal).catch((error: unknown) => {
     if (family === "IPv6") return [];
     throw error;
   });
+  if (owner !== undefined && owner !== (isGuarded(saved) ? "userspace" : "iptables")) return [];
   const { input, foreign } = cleanupInput(saved);
   if (input.length > 0) await xtables.restore(family, input, signal);
   return foreign.map((rule) => `${xtables.program(family, "")} ${rule}`);

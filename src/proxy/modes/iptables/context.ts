@@ -24,6 +24,8 @@ export interface Context {
   readonly nodePortAddresses: NodePortAddresses;
   /** Whether node ports answer on 127.0.0.0/8, which needs `route_localnet`. Never in IPv6. */
   readonly localhostNodePorts: boolean;
+  /** An address that no connection reaches but through a service; absent: there is none. */
+  readonly guarded?: Address;
 }
 
 /**

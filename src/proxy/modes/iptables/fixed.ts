@@ -1,5 +1,7 @@
 /** The rules that stand whatever services there are. */
+import type { SavedTable } from "../../../kernel/xtables/save.ts";
 import type { Table } from "../../../kernel/xtables/xtables.ts";
+import type { Address } from "../../../net/address.ts";
 import { type Context, nodePortDestinations } from "./context.ts";
 import { chains } from "./names.ts";
 import type { SharedRule } from "./service.ts";
@@ -47,7 +49,7 @@ export const kubeletJumps: readonly Jump[] = [
 export const canaryTables: readonly Table[] = ["mangle", "nat", "filter"];
 
 /** The fixed rules before those of the services. */
-export function headRules({ family, mark, localhostNodePorts }: Context): SharedRule[] {
+export function headRules({ family, mark, localhostNodePorts, guarded }: Context): SharedRule[] {
   const rules: SharedRule[] = [
     nat(chains.postrouting, `-m mark ! --mark ${mark}/${mark} -j RETURN`),
     // Cleared, so that a packet that passes again, out of a tunnel, is not masqueraded again.
@@ -64,7 +66,21 @@ export function headRules({ family, mark, localhostNodePorts }: Context): Shared
     const rule = `-m comment --comment "block incoming localnet connections" ${match} -j DROP`;
     rules.push(filter(chains.kubeletFirewall, rule));
   }
+  if (guarded !== undefined) rules.push(filter(chains.proxyFirewall, guardRule(guarded)));
   return rules;
+}
+
+/** The comment of the rule that guards an address: whose rules these are can be told by it. */
+const guard = "through services only";
+
+function guardRule(address: Address): string {
+  return `-m comment --comment "${guard}" -d ${address} -m conntrack ! --ctstate DNAT -j DROP`;
+}
+
+/** Whether the rules guard an address. @param saved the tables of one family. */
+export function isGuarded(saved: readonly SavedTable[]): boolean {
+  const chain = saved.find(({ name }) => name === "filter")?.chains.get(chains.proxyFirewall);
+  return chain?.rules.some(({ text }) => text.includes(`"${guard}"`)) ?? false;
 }
 
 /** The fixed rules after those of the services. */

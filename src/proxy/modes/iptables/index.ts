@@ -9,7 +9,7 @@ import {
 import type { ModeFactory } from "../mode.ts";
 import { cleanXtables } from "./cleanup.ts";
 import { inspectMachine } from "./machine.ts";
-import { IptablesMode } from "./mode.ts";
+import { IptablesMode, type ModeOptions } from "./mode.ts";
 
 /** The environment variable that names the variant to use. */
 const variable = "PORTOLAN_IPTABLES";
@@ -19,8 +19,9 @@ const variable = "PORTOLAN_IPTABLES";
  *
  * @param variant which iptables to use. Without it the environment variable PORTOLAN_IPTABLES (`nft` or `legacy`) says
  *   it; else the one is used that this node's other programs use. Never both.
+ * @param options for a mode that builds on this one.
  */
-export function iptablesFactory(variant?: Variant): ModeFactory {
+export function iptablesFactory(variant?: Variant, options: Pick<ModeOptions, "guarded"> = {}): ModeFactory {
   return {
     name: "iptables",
     async probe() {
@@ -35,10 +36,10 @@ export function iptablesFactory(variant?: Variant): ModeFactory {
       const found = await findXtables();
       const xtables = await chooseIptables(variant, found);
       const others = [...found.values()].filter((each) => each !== xtables);
-      return new IptablesMode(xtables, inspectMachine(), { others });
+      return new IptablesMode(xtables, inspectMachine(), { ...options, others });
     },
     async cleanup() {
-      for (const xtables of (await findXtables()).values()) await cleanXtables(xtables);
+      for (const xtables of (await findXtables()).values()) await cleanXtables(xtables, "iptables");
     },
   };
 }

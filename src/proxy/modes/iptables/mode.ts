@@ -1,6 +1,6 @@
 /** The iptables mode at work: keeps the tables of both families as decided. */
 import type { Xtables } from "../../../kernel/xtables/xtables.ts";
-import { type Family, families } from "../../../net/address.ts";
+import { type Address, type Family, families } from "../../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../../service/decision.ts";
 import type { Desired, Drift, Mode } from "../mode.ts";
 import { inSlices } from "../slices.ts";
@@ -30,6 +30,8 @@ const servicesPerTransaction = { nft: 400, legacy: Number.POSITIVE_INFINITY };
 export interface ModeOptions {
   /** The variants that are not used: cleaned of leftovers once the mode stands, for rules in both would act twice. */
   readonly others?: readonly Xtables[];
+  /** An address of each family that no connection reaches but through a service: for a mode that builds on this one. */
+  readonly guarded?: Readonly<Partial<Record<Family, Address>>>;
   readonly pace?: WatchPace;
 }
 
@@ -41,6 +43,7 @@ export class IptablesMode implements Mode {
   readonly #pace: WatchPace;
   /** Variants that may hold what an earlier process left; none once they have been cleaned. */
   readonly #others: Xtables[];
+  readonly #guarded: NonNullable<ModeOptions["guarded"]>;
   readonly #applied = new Map<Family, Applied>();
   /** Counts the calls that write, so that a look at the canaries knows that it was overtaken. */
   #writes = 0;
@@ -49,6 +52,7 @@ export class IptablesMode implements Mode {
     this.#xtables = xtables;
     this.#machine = machine;
     this.#others = [...(options.others ?? [])];
+    this.#guarded = options.guarded ?? {};
     this.#pace = options.pace ?? { interval: 10_000, share: 0.01 };
   }
 
@@ -58,11 +62,12 @@ export class IptablesMode implements Mode {
     const applied: [Family, Applied][] = [];
     for (const family of families) {
       if (settings.families[family] === undefined) {
-        await cleanFamily(this.#xtables, family, signal);
+        await cleanFamily(this.#xtables, family, { signal });
         continue;
       }
       const own = new Map([...decisions].filter(([, decision]) => decision.family === family));
-      const context = contextOf(settings, family, this.#machine);
+      const guarded = this.#guarded[family];
+      const context = { ...contextOf(settings, family, this.#machine), ...(guarded !== undefined && { guarded }) };
       const state = { context, decisions: own, endpoints: countEndpoints(own.values()) };
       await this.#replaceFamily(family, state, signal);
       applied.push([family, state]);

@@ -162,6 +162,25 @@ function targetOf(change: NftChange): TableRef & { readonly name: string } {
   }
 }
 
+/** The name of a table that never is. */
+const checkedTable = "portolan-check";
+
+/**
+ * Asks the kernel whether it would take the rules. Nothing is changed.
+ *
+ * @throws {NetlinkError} naming what the kernel would refuse.
+ */
+export function checkRules(socket: NetlinkSocket, family: Family): void {
+  const settings: RulesetSettings = {
+    masqueradeBit: 14,
+    detector: { kind: "none" },
+    nodePortAddresses: { kind: "all", loopback: false },
+    serviceCIDRs: [],
+  };
+  const affinities = new Set([10_800]);
+  new KernelTable(family, socket, checkedTable).check(ruleset(family, settings, affinities), affinities);
+}
+
 function rulesetSettings(
   settings: NodeSettings,
   family: Family,

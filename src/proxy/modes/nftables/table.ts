@@ -130,6 +130,21 @@ export class KernelTable {
     transaction.commit(this.#socket);
   }
 
+  /**
+   * Asks the kernel whether it would make a table with these chains. Nothing is changed.
+   *
+   * @throws {NetlinkError} naming what it would refuse.
+   */
+  check(chains: readonly ChainText[], affinities: ReadonlySet<number>): void {
+    const { ref } = this;
+    const transaction = this.#transaction;
+    transaction.addTable(ref);
+    for (const set of setsOf(ref, affinities).values()) transaction.addSet(set);
+    for (const { name, base } of chains) transaction.addChain({ ...ref, chain: name, ...(base && { base }) });
+    for (const { name, rules } of chains) this.#addRules(transaction, name, rules);
+    transaction.check(this.#socket);
+  }
+
   /** Applies edits, after making the sets and chains of affinity timeouts that are used for the first time. */
   edit(edits: Edits, newAffinities: ReadonlySet<number>, chains: readonly ChainText[]): void {
     const transaction = this.#transaction;
