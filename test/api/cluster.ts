@@ -19,6 +19,8 @@ export interface Outcome {
 /** A cluster that runs until its test ends. */
 export interface Cluster {
   readonly server: ApiServer;
+  /** The same cluster, with another kubectl. */
+  using(program: string): Pick<Cluster, "kubectl" | "tryKubectl">;
   /** Runs kubectl; `input` is what it reads with `-f -`. Fails the test unless it exits with 0. Gives its output. */
   kubectl(args: readonly string[], input?: string): Promise<string>;
   /** The same, whatever its exit code. */
@@ -81,8 +83,8 @@ export async function startCluster(
   });
   const program = options.program ?? kubectlPrograms()[0] ?? "kubectl";
   const home = join(directory, "home");
-  const tryKubectl: Cluster["tryKubectl"] = (args, input = "", env = {}) =>
-    new Promise((resolve) => {
+  const run = (program: string, args: readonly string[], input: string, env: Readonly<Record<string, string>>) =>
+    new Promise<Outcome>((resolve) => {
       const child = execFile(
         program,
         args,
@@ -98,14 +100,18 @@ export async function startCluster(
       );
       child.stdin?.end(input);
     });
-  return {
-    server,
-    tryKubectl,
-    async kubectl(args, input) {
-      const { code, stdout, stderr } = await tryKubectl(args, input);
+  const using: Cluster["using"] = (chosen) => ({
+    tryKubectl: (args, input = "", env = {}) => run(chosen, args, input, env),
+    async kubectl(args, input = "") {
+      const { code, stdout, stderr } = await run(chosen, args, input, {});
       if (code !== 0) throw new Error(`kubectl ${args.join(" ")} exited with ${code}:\n${stdout}${stderr}`);
       return stdout;
     },
+  });
+  return {
+    server,
+    using,
+    ...using(program),
     async request(method, path, body, headers = {}) {
       return await send(server, method, path, body, {
         authorization: `Bearer ${server.credentials.token}`,

@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto";
 import { type Api, internal, isCode } from "../server/api.ts";
 import { type ApiObject, type JsonObject, listAt, objectAt } from "../server/json.ts";
-import { kindOf } from "../server/kinds/index.ts";
 import type { Kind } from "../server/kinds/kind.ts";
 import type { Propagation } from "../server/lifecycle.ts";
 
@@ -33,20 +32,20 @@ export function perform(api: Api, actions: readonly Action[], component: string)
   for (const action of actions) {
     switch (action.type) {
       case "create":
-        api.create(needKind(action.resource), action.namespace, action.object, internal);
+        api.create(needKind(api, action.resource), action.namespace, action.object, internal);
         break;
       case "update":
       case "status": {
         const { namespace = "", name } = action.object.metadata;
         const part = action.type === "status" ? "status" : "";
-        api.update(needKind(action.resource), namespace, name, action.object, part, internal);
+        api.update(needKind(api, action.resource), namespace, name, action.object, part, internal);
         break;
       }
       case "delete": {
         const { namespace = "", name, uid } = action.object.metadata;
         const propagation = action.propagation ?? "Background";
         try {
-          api.delete(needKind(action.resource), namespace, name, { dryRun: false, propagation, uid });
+          api.delete(needKind(api, action.resource), namespace, name, { dryRun: false, propagation, uid });
         } catch (error) {
           if (!isCode(error, 404)) throw error;
         }
@@ -60,8 +59,8 @@ export function perform(api: Api, actions: readonly Action[], component: string)
 }
 
 /** The kind of a resource that is known to exist. */
-export function needKind(resource: string): Kind {
-  const kind = kindOf(resource);
+export function needKind(api: Api, resource: string): Kind {
+  const kind = api.kinds.kindOf(resource);
   if (kind === undefined) throw new Error(`there is no kind for ${resource}`);
   return kind;
 }
@@ -71,7 +70,7 @@ function recordEvent(
   { about, reason, message, warning = false }: Extract<Action, { type: "event" }>,
   component: string,
 ): void {
-  const kind = needKind("events");
+  const kind = needKind(api, "events");
   const { namespace = "default", name, uid, resourceVersion } = about.metadata;
   const now = new Date(api.now());
   const seconds = `${now.toISOString().slice(0, 19)}Z`;

@@ -113,7 +113,7 @@ export function endpointsController(api: Api): Controller {
 }
 
 function writeEndpoints(api: Api, service: ApiObject, subsets: ReturnType<typeof subsetsOf>): void {
-  const kind = needKind("endpoints");
+  const kind = needKind(api, "endpoints");
   const { namespace = "", name, labels } = service.metadata;
   const present = api.store.get({ resource: "endpoints", namespace, name });
   if (present !== undefined && sameJson(listAt(present, "subsets"), [...subsets])) return;
@@ -124,5 +124,5 @@ function writeEndpoints(api: Api, service: ApiObject, subsets: ReturnType<typeof
 /** The Endpoints of a Service go with it; they are known by the name alone. */
 function removeEndpoints(api: Api, namespace: string, name: string): void {
   if (api.store.get({ resource: "endpoints", namespace, name }) === undefined) return;
-  api.delete(needKind("endpoints"), namespace, name, { dryRun: false });
+  api.delete(needKind(api, "endpoints"), namespace, name, { dryRun: false });
 }

@@ -23,7 +23,7 @@ export function eventController(api: Api): Controller {
         event.metadata.creationTimestamp;
       const left = Date.parse(seen) + lifetime - api.now();
       if (left > 0) return left;
-      api.delete(needKind("events"), namespace, name, { dryRun: false });
+      api.delete(needKind(api, "events"), namespace, name, { dryRun: false });
       return undefined;
     },
   };

@@ -1,20 +1,16 @@
 /** The garbage collector: objects go when the last of their owners is gone, and before, if the owner waits for that. */
-import { type Api, internal, isCode } from "../server/api.ts";
+import { type Api, internal, isCode, keyOf } from "../server/api.ts";
 import { type ApiObject, isObject, type JsonObject, listAt, textAt } from "../server/json.ts";
-import { kinds } from "../server/kinds/index.ts";
-import { apiVersionOf, resourceOf } from "../server/kinds/kind.ts";
+import { apiVersionOf, type Kind, resourceOf } from "../server/kinds/kind.ts";
 import { foreground, orphan } from "../server/lifecycle.ts";
 import type { Key } from "../server/store/store.ts";
 import { needKind } from "./action.ts";
 import type { Controller } from "./loop.ts";
 
-/** Resources that are collected: events are many, and end by themselves. */
-const resources = kinds.filter((kind) => kind.alias === undefined && kind.kind !== "Event").map(resourceOf);
-const resourceByKind = new Map(
-  kinds
-    .filter((kind) => kind.alias === undefined)
-    .map((kind) => [`${apiVersionOf(kind)} ${kind.kind}`, resourceOf(kind)]),
-);
+/** The kind that an owner is of, in whatever version it is named; undefined if the server does not have it. */
+function kindNamed(api: Api, apiVersion: string, name: string): Kind | undefined {
+  return api.kinds.served.find((kind) => kind.kind === name && apiVersionOf(kind) === apiVersion);
+}
 
 function ownersOf(object: ApiObject): readonly JsonObject[] {
   return listAt(object, "metadata", "ownerReferences").filter(isObject);
@@ -40,7 +36,10 @@ export function garbageCollector(api: Api): Controller {
 
   return {
     name: "garbage-collector",
-    watches: resources,
+    get watches() {
+      // Events are many, and end by themselves.
+      return api.kinds.stored.filter(({ kind }) => kind !== "Event").map(resourceOf);
+    },
     keysOf(resource, { type, object, previous }) {
       const { namespace = "", name, uid } = object.metadata;
       const key = { resource, namespace, name };
@@ -54,7 +53,7 @@ export function garbageCollector(api: Api): Controller {
       if (type === "DELETED") {
         keys.push(...(owned.get(uid)?.keys() ?? []));
         for (const owner of ownersOf(object)) {
-          const found = ownerKey(owner, namespace);
+          const found = ownerKey(api, owner, namespace);
           if (found !== undefined) keys.push(textOf(found));
         }
       }
@@ -78,10 +77,9 @@ export function garbageCollector(api: Api): Controller {
 }
 
 /** Where an owner lies: in the namespace of what it owns, or in none. */
-function ownerKey(owner: JsonObject, namespace: string): Key | undefined {
-  const resource = resourceByKind.get(`${textAt(owner, "apiVersion")} ${textAt(owner, "kind")}`);
-  if (resource === undefined) return undefined;
-  return { resource, namespace: needKind(resource).namespaced ? namespace : "", name: textAt(owner, "name") };
+function ownerKey(api: Api, owner: JsonObject, namespace: string): Key | undefined {
+  const kind = kindNamed(api, textAt(owner, "apiVersion"), textAt(owner, "kind"));
+  return kind === undefined ? undefined : keyOf(kind, namespace, textAt(owner, "name"));
 }
 
 /** Deletes an object all of whose owners are gone. Owners of kinds that the server does not have count as there. */
@@ -90,13 +88,13 @@ function collect(api: Api, object: ApiObject, resource: string): void {
   if (owners.length === 0) return;
   const { namespace = "", name, uid } = object.metadata;
   const alive = owners.filter((owner) => {
-    const key = ownerKey(owner, namespace);
+    const key = ownerKey(api, owner, namespace);
     return key === undefined || api.store.get(key)?.metadata.uid === owner.uid;
   });
   if (alive.length === owners.length) return;
   if (alive.length > 0) {
     const metadata = { ...object.metadata, ownerReferences: alive };
-    api.update(needKind(resource), namespace, name, { ...object, metadata }, "", internal);
+    api.update(needKind(api, resource), namespace, name, { ...object, metadata }, "", internal);
     return;
   }
   remove(api, resource, namespace, name, uid);
@@ -104,7 +102,7 @@ function collect(api: Api, object: ApiObject, resource: string): void {
 
 function remove(api: Api, resource: string, namespace: string, name: string, uid: string): void {
   try {
-    api.delete(needKind(resource), namespace, name, { dryRun: false, propagation: "Background", uid });
+    api.delete(needKind(api, resource), namespace, name, { dryRun: false, propagation: "Background", uid });
   } catch (error) {
     if (!isCode(error, 404)) throw error;
   }
@@ -115,13 +113,13 @@ function deleteDependents(api: Api, owner: ApiObject, resource: string, dependen
   let blocked = false;
   for (const dependent of dependents) {
     const reference = ownersOf(dependent).find((item) => item.uid === owner.metadata.uid);
-    const of = resourceByKind.get(`${dependent.apiVersion} ${dependent.kind}`);
+    const of = kindNamed(api, dependent.apiVersion, dependent.kind);
     if (reference === undefined || of === undefined) continue;
     const { namespace = "", name, uid } = dependent.metadata;
     if (dependent.metadata.deletionTimestamp === undefined) {
-      api.delete(needKind(of), namespace, name, { dryRun: false, propagation: "Foreground", uid });
+      api.delete(of, namespace, name, { dryRun: false, propagation: "Foreground", uid });
     }
-    const left = api.store.get({ resource: of, namespace, name });
+    const left = api.store.get(keyOf(of, namespace, name));
     if (left?.metadata.uid === uid && reference.blockOwnerDeletion === true) blocked = true;
   }
   if (!blocked) finish(api, owner, resource, foreground);
@@ -130,12 +128,12 @@ function deleteDependents(api: Api, owner: ApiObject, resource: string, dependen
 /** Orphan: dependents forget their owner and stay. */
 function release(api: Api, owner: ApiObject, resource: string, dependents: readonly ApiObject[]): void {
   for (const dependent of dependents) {
-    const of = resourceByKind.get(`${dependent.apiVersion} ${dependent.kind}`);
+    const of = kindNamed(api, dependent.apiVersion, dependent.kind);
     if (of === undefined) continue;
     const { namespace = "", name } = dependent.metadata;
     const ownerReferences = ownersOf(dependent).filter((item) => item.uid !== owner.metadata.uid);
     const metadata = { ...dependent.metadata, ownerReferences };
-    api.update(needKind(of), namespace, name, { ...dependent, metadata }, "", internal);
+    api.update(of, namespace, name, { ...dependent, metadata }, "", internal);
   }
   finish(api, owner, resource, orphan);
 }
@@ -144,7 +142,7 @@ function finish(api: Api, object: ApiObject, resource: string, finalizer: string
   const { namespace = "", name } = object.metadata;
   const finalizers = listAt(object, "metadata", "finalizers").filter((item) => item !== finalizer);
   api.update(
-    needKind(resource),
+    needKind(api, resource),
     namespace,
     name,
     { ...object, metadata: { ...object.metadata, finalizers } },

@@ -1,12 +1,9 @@
 /** Namespaces: each has its ServiceAccount, and goes only when everything in it has gone. */
 import { type Api, internal } from "../server/api.ts";
 import { type ApiObject, listAt, objectAt } from "../server/json.ts";
-import { kinds } from "../server/kinds/index.ts";
 import { resourceOf } from "../server/kinds/kind.ts";
 import { needKind } from "./action.ts";
 import type { Controller } from "./loop.ts";
-
-const contents = kinds.filter((kind) => kind.namespaced && kind.alias === undefined);
 
 /** The controller of namespaces. Its keys are their names. */
 export function namespaceController(api: Api): Controller {
@@ -14,9 +11,12 @@ export function namespaceController(api: Api): Controller {
     const namespace = api.store.get({ resource: "namespaces", namespace: "", name });
     return namespace?.metadata.deletionTimestamp === undefined ? undefined : namespace;
   };
+  const contents = () => api.kinds.stored.filter((kind) => kind.namespaced);
   return {
     name: "namespace-controller",
-    watches: ["namespaces", ...contents.map(resourceOf)],
+    get watches() {
+      return ["namespaces", ...contents().map(resourceOf)];
+    },
     keysOf(resource, { type, object }) {
       if (resource === "namespaces") return [object.metadata.name];
       const { namespace = "" } = object.metadata;
@@ -29,12 +29,12 @@ export function namespaceController(api: Api): Controller {
       if (namespace === undefined) return undefined;
       if (namespace.metadata.deletionTimestamp === undefined) {
         if (api.store.get({ resource: "serviceaccounts", namespace: name, name: "default" }) === undefined) {
-          api.create(needKind("serviceaccounts"), name, { metadata: { name: "default" } }, internal);
+          api.create(needKind(api, "serviceaccounts"), name, { metadata: { name: "default" } }, internal);
         }
         return undefined;
       }
       let left = 0;
-      for (const kind of contents) {
+      for (const kind of contents()) {
         for (const object of api.list(resourceOf(kind), name)) {
           if (object.metadata.deletionTimestamp === undefined) {
             const { gone } = api.delete(kind, name, object.metadata.name, { dryRun: false, propagation: "Background" });
@@ -46,7 +46,7 @@ export function namespaceController(api: Api): Controller {
       if (left > 0) return undefined;
       const finalizers = listAt(namespace, "spec", "finalizers").filter((item) => item !== "kubernetes");
       const spec = { ...objectAt(namespace, "spec"), finalizers };
-      api.update(needKind("namespaces"), "", name, { ...namespace, spec }, "finalize", internal);
+      api.update(needKind(api, "namespaces"), "", name, { ...namespace, spec }, "finalize", internal);
       return undefined;
     },
   };

@@ -62,7 +62,7 @@ export function nodeController(api: Api, ranges: readonly PodRange[]): Controlle
         );
       }
       const spec = { ...objectAt(node, "spec"), podCIDR: podCIDRs[0], podCIDRs };
-      api.update(needKind("nodes"), "", node.metadata.name, { ...node, spec }, "", internal);
+      api.update(needKind(api, "nodes"), "", node.metadata.name, { ...node, spec }, "", internal);
       return undefined;
     },
   };

@@ -23,7 +23,7 @@ export function orphanedPodController(api: Api): Controller {
       const pod = api.store.get({ resource: "pods", namespace, name });
       if (pod === undefined || nodeOf(pod) === "") return undefined;
       if (api.store.get({ resource: "nodes", namespace: "", name: nodeOf(pod) }) !== undefined) return undefined;
-      api.delete(needKind("pods"), namespace, name, { dryRun: false, graceSeconds: 0 });
+      api.delete(needKind(api, "pods"), namespace, name, { dryRun: false, graceSeconds: 0 });
       return undefined;
     },
   };

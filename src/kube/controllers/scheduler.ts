@@ -83,7 +83,7 @@ export function scheduler(api: Api): Controller {
       const pod = api.store.get({ resource: "pods", namespace, name });
       if (pod === undefined || !waits(pod)) return undefined;
       const placement = choosePlacement(pod, api.list("nodes"), api.list("pods"));
-      const kind = needKind("pods");
+      const kind = needKind(api, "pods");
       if ("node" in placement) {
         const bound = { ...pod, spec: { ...objectAt(pod, "spec"), nodeName: placement.node } };
         const written = api.update(kind, namespace, name, bound, "", internal);

@@ -2,6 +2,7 @@
 import type { Prefix } from "../../net/prefix.ts";
 import type { Api } from "../server/api.ts";
 import { daemonSetController } from "./daemonset.ts";
+import { definitionController } from "./definitions.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { eventController } from "./events.ts";
@@ -26,6 +27,7 @@ export interface ControllerOptions {
 export function startControllers(api: Api, options: ControllerOptions, signal: AbortSignal): void {
   const controllers = [
     namespaceController(api),
+    definitionController(api),
     nodeController(api, options.podCIDRs.map(usualPodRange)),
     deploymentController(api),
     replicaSetController(api),

@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { type Author, trackUpdate } from "./apply/managers.ts";
 import { decodeObject, type Strictness } from "./body.ts";
+import { KindRegistry } from "./custom/registry.ts";
 import {
   ApiError,
   alreadyExists,
@@ -15,6 +16,7 @@ import {
   methodNotAllowed,
   modified,
   notFound,
+  unsupportedMediaType,
 } from "./errors.ts";
 import {
   type ApiObject,
@@ -28,9 +30,9 @@ import {
   without,
 } from "./json.ts";
 import { namespace as namespaceKind } from "./kinds/cluster.ts";
-import { kindOf } from "./kinds/index.ts";
-import { apiVersionOf, type Kind, resourceOf } from "./kinds/kind.ts";
+import { apiVersionOf, type Kind, outward, resourceOf } from "./kinds/kind.ts";
 import { validateMeta } from "./kinds/meta.ts";
+import type { KindSet } from "./kinds/set.ts";
 import { beginDeletion, isFinished, newborn, type Propagation, sameIdentity, timestamp } from "./lifecycle.ts";
 import { applied, type PatchType, patched } from "./patching.ts";
 import { withDefaults } from "./schema/decode.ts";
@@ -87,6 +89,8 @@ const nameForms: Readonly<Record<string, "label" | "dns1035" | "path">> = {
   ClusterRole: "path",
   ClusterRoleBinding: "path",
 };
+const noStrategicMerge =
+  "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 const keptNamespaces = ["default", "kube-system", "kube-public"];
 
 /** The operations of the API on the objects of a store. */
@@ -95,6 +99,7 @@ export class Api {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly #allocator: ServiceAllocator;
+  readonly #registry: KindRegistry;
 
   constructor(
     store: Store,
@@ -102,7 +107,13 @@ export class Api {
   ) {
     this.store = store;
     this.now = options.now;
+    this.#registry = new KindRegistry(store);
     this.#allocator = new ServiceAllocator(store, options.nodePorts, options.random);
+  }
+
+  /** The kinds that are served now. */
+  get kinds(): KindSet {
+    return this.#registry.current;
   }
 
   /**
@@ -123,6 +134,7 @@ export class Api {
 
   /** Makes an object. The body is of any form; it is decoded here. */
   create(kind: Kind, namespace: string, body: JsonObject, options: WriteOptions): ApiObject {
+    if (kind.custom?.closed !== undefined) throw methodNotAllowed(kind.custom.closed);
     const decoded = decodeObject(kind, body, options.strictness, options.warn);
     this.#checkPlace(kind, namespace, textAt(decoded, "metadata", "namespace"));
     if (textAt(decoded, "metadata", "resourceVersion") !== "") {
@@ -161,6 +173,7 @@ export class Api {
     const current = previous === undefined ? undefined : outward(kind, previous);
     if (patch.type === "apply") return this.#apply(kind, namespace, name, patch, previous, part, options);
     if (previous === undefined || current === undefined) throw notFound(kind, name);
+    if (patch.type === "strategic" && kind.custom !== undefined) throw unsupportedMediaType(noStrategicMerge);
     const result = patched(patch.type, kind.schema, current, patch.body);
     const decoded = decodeObject(kind, result, options.strictness, options.warn);
     if (textAt(decoded, "metadata", "name") !== name) {
@@ -197,6 +210,7 @@ export class Api {
     if (previous !== undefined)
       return this.#replace(kind, namespace, merged, previous, part, options, { type: "applied" });
     if (part !== "") throw notFound(kind, name);
+    if (kind.custom?.closed !== undefined) throw methodNotAllowed(kind.custom.closed);
     const born = newborn(kind, merged, namespace, timestamp(this.now()));
     return this.#write(kind, namespace, born, undefined, "", options, { type: "applied" });
   }
@@ -271,7 +285,7 @@ export class Api {
     options: WriteOptions,
     how: How,
   ): ApiObject {
-    const stored = kind.alias === undefined ? kind : (kindOf(kind.alias.resource) ?? kind);
+    const stored = kind.alias === undefined ? kind : (this.kinds.kindOf(kind.alias.resource) ?? kind);
     const object = kind.alias === undefined ? decoded : kind.alias.toStored(decoded);
     const name = textAt(object, "metadata", "name");
     if (previous === undefined) this.#checkNamespace(kind, namespace, name);
@@ -290,6 +304,8 @@ export class Api {
       ...(previous === undefined ? [] : (stored.validateUpdate?.(next, previous) ?? [])),
     ];
     if (problems.length > 0) throw invalidObject(kind, name, problems);
+    for (const message of stored.warnings?.(next, previous) ?? []) options.warn(message);
+    next = { ...next, apiVersion: apiVersionOf(this.kinds.kindOf(resourceOf(stored)) ?? stored) };
     if (previous !== undefined) {
       const settled = settle(stored, next, previous);
       if (settled === undefined) return outward(kind, previous);
@@ -357,11 +373,6 @@ export function keyOf(kind: Kind, namespace: string, name: string): Key {
   return { resource: kind.alias?.resource ?? resourceOf(kind), namespace: kind.namespaced ? namespace : "", name };
 }
 
-/** A stored object in the form of a kind. */
-export function outward(kind: Kind, object: ApiObject): ApiObject {
-  return kind.alias === undefined ? object : (kind.alias.fromStored(object) as ApiObject);
-}
-
 /** True if an error is an {@link ApiError} of that code. */
 export function isCode(error: unknown, code: number): boolean {
   return error instanceof ApiError && error.code === code;
@@ -385,7 +396,8 @@ function onlyPart(kind: Kind, object: JsonObject, previous: ApiObject, part: Par
 function settle(kind: Kind, object: JsonObject, previous: ApiObject): JsonObject | undefined {
   if (sameJson(object, previous)) return undefined;
   if (!kind.generation) return object;
-  const content = (value: JsonObject) => without(value, "metadata", "status");
+  // What is not written by itself counts, too.
+  const content = (value: JsonObject) => without(value, "apiVersion", "metadata", ...(kind.status ? ["status"] : []));
   if (sameJson(content(object), content(previous))) return object;
   const generation = numberAt(previous, ["metadata", "generation"]) + 1;
   return { ...object, metadata: { ...objectAt(object, "metadata"), generation } };

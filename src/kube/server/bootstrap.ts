@@ -2,7 +2,6 @@
 import type { Prefix } from "../../net/prefix.ts";
 import { type Api, internal, isCode } from "./api.ts";
 import type { JsonObject } from "./json.ts";
-import { kindOf } from "./kinds/index.ts";
 import { addressAt } from "./services/ranges.ts";
 
 /** Namespaces that every cluster has. */
@@ -11,7 +10,7 @@ export const systemNamespaces = ["default", "kube-system", "kube-public", "kube-
 /** Makes what is missing: namespaces, the range of cluster IPs, and the Service of the API itself. */
 export function bootstrap(api: Api, serviceCIDRs: readonly Prefix[], port: number): void {
   const ensure = (resource: string, namespace: string, object: JsonObject): void => {
-    const kind = kindOf(resource);
+    const kind = api.kinds.kindOf(resource);
     if (kind === undefined) throw new Error(`there is no kind for ${resource}`);
     try {
       api.create(kind, namespace, object, internal);

@@ -71,8 +71,8 @@ export function unknownPath(): ApiError {
 }
 
 /** 405: the resource does not do that. */
-export function methodNotAllowed(): ApiError {
-  return new ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+export function methodNotAllowed(why = "the server does not allow this method on the requested resource"): ApiError {
+  return new ApiError(405, "MethodNotAllowed", why);
 }
 
 /** 409: an object of this name exists. */

@@ -79,6 +79,7 @@ export function beginDeletion(
     if (propagation === "Foreground") finalizers.add(foreground);
     if (propagation === "Orphan") finalizers.add(orphan);
   }
+  if (kind.cleanup !== undefined && metadata.deletionTimestamp === undefined) finalizers.add(kind.cleanup);
   const seconds = kind.kind === "Pod" ? podGrace(object, grace) : 0;
   const held = finalizers.size > 0 || (kind.kind === "Namespace" && listAt(object, "spec", "finalizers").length > 0);
   if (!held && seconds === 0) return { gone: true };

@@ -10,6 +10,7 @@ import { type Credentials, loadCredentials, writeKubeconfig } from "./credential
 import type { PodAccess } from "./http/podaccess.ts";
 import { createHandlers } from "./http/serve.ts";
 import { Watches } from "./http/watch.ts";
+import type { Kind } from "./kinds/kind.ts";
 import type { PortRange } from "./services/allocate.ts";
 import { Store } from "./store/store.ts";
 
@@ -75,8 +76,9 @@ export async function startApiServer(options: ApiServerOptions, signal?: AbortSi
   const store = new Store(join(directory, "store"), options.history);
   const nodePorts = options.nodePorts ?? { first: 30_000, last: 32_767 };
   const api = new Api(store, { now, nodePorts, random: options.random ?? Math.random });
+  const serves = ({ group, version, plural }: Kind) => api.kinds.find(group, version, plural) !== undefined;
   const limits = { stall: options.stallMilliseconds ?? 30_000, bookmark: options.bookmarkMilliseconds ?? 60_000 };
-  const watches = new Watches(store, limits, now, report);
+  const watches = new Watches(store, limits, now, report, serves);
   let port = 0;
   const handlers = createHandlers({
     api,

@@ -1,8 +1,8 @@
 /** What the server says about itself: groups, resources, version. Pure. */
 import { unknownPath } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
-import { kinds } from "../kinds/index.ts";
 import { apiVersionOf, type Kind } from "../kinds/kind.ts";
+import type { Group, KindSet } from "../kinds/set.ts";
 import { parseAccept } from "./accept.ts";
 
 /** The version of Kubernetes whose API this is. */
@@ -19,13 +19,6 @@ export const version: JsonObject = {
   compiler: "",
   platform: `${process.platform}/${process.arch === "x64" ? "amd64" : process.arch}`,
 };
-
-/** The API groups besides core, in order, with the version that each has. */
-export const groups: readonly { readonly group: string; readonly version: string }[] = [
-  ...new Map(
-    kinds.filter((kind) => kind.group !== "").map(({ group, version }) => [group, { group, version }]),
-  ).values(),
-];
 
 const verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const partVerbs = ["get", "patch", "update"];
@@ -54,10 +47,6 @@ export function partsOf(kind: Kind): readonly Part[] {
   return parts;
 }
 
-function kindsOf(group: string, version: string): readonly Kind[] {
-  return kinds.filter((kind) => kind.group === group && kind.version === version);
-}
-
 /** `APIVersions`, the body of `/api`. */
 export function apiVersions(address: string): JsonObject {
   const serverAddressByClientCIDRs = [{ clientCIDR: "0.0.0.0/0", serverAddress: address }];
@@ -65,17 +54,13 @@ export function apiVersions(address: string): JsonObject {
 }
 
 /** `APIGroupList`, the body of `/apis`. */
-export function apiGroups(): JsonObject {
-  return {
-    kind: "APIGroupList",
-    apiVersion: "v1",
-    groups: groups.map(({ group, version }) => groupObject(group, version)),
-  };
+export function apiGroups(kinds: KindSet): JsonObject {
+  return { kind: "APIGroupList", apiVersion: "v1", groups: kinds.groups.map(groupObject) };
 }
 
-function groupObject(group: string, version: string): JsonObject {
-  const entry = { groupVersion: `${group}/${version}`, version };
-  return { name: group, versions: [entry], preferredVersion: entry };
+function groupObject({ group, versions }: Group): JsonObject {
+  const entries = versions.map((version) => ({ groupVersion: `${group}/${version}`, version }));
+  return { name: group, versions: entries, preferredVersion: entries[0] };
 }
 
 /**
@@ -83,10 +68,10 @@ function groupObject(group: string, version: string): JsonObject {
  *
  * @throws {ApiError} 404 if there is no such group.
  */
-export function apiGroup(name: string): JsonObject {
-  const found = groups.find(({ group }) => group === name);
+export function apiGroup(kinds: KindSet, name: string): JsonObject {
+  const found = kinds.groups.find(({ group }) => group === name);
   if (found === undefined) throw unknownPath();
-  return { kind: "APIGroup", apiVersion: "v1", ...groupObject(found.group, found.version) };
+  return { kind: "APIGroup", apiVersion: "v1", ...groupObject(found) };
 }
 
 /**
@@ -94,8 +79,8 @@ export function apiGroup(name: string): JsonObject {
  *
  * @throws {ApiError} 404 if there is no such group and version.
  */
-export function apiResources(group: string, version: string): JsonObject {
-  const found = kindsOf(group, version);
+export function apiResources(kinds: KindSet, group: string, version: string): JsonObject {
+  const found = kinds.of(group, version);
   const [first] = found;
   if (first === undefined) throw unknownPath();
   const resources = found.flatMap((kind) => [
@@ -132,15 +117,17 @@ export function aggregatedVersion(accept: string): "v2" | "v2beta1" | undefined 
 }
 
 /** `APIGroupDiscoveryList`: of core only, or of all other groups. */
-export function aggregated(core: boolean, version: "v2" | "v2beta1"): JsonObject {
-  const listed = core ? [{ group: "", version: "v1" }] : groups;
-  const items = listed.map((entry) => ({
-    metadata: { name: entry.group, creationTimestamp: null },
-    versions: [
-      { version: entry.version, freshness: "Current", resources: kindsOf(entry.group, entry.version).map(discoveryOf) },
-    ],
+export function aggregated(kinds: KindSet, core: boolean, form: "v2" | "v2beta1"): JsonObject {
+  const listed = core ? [{ group: "", versions: ["v1"] }] : kinds.groups;
+  const items = listed.map(({ group, versions }) => ({
+    metadata: { name: group, creationTimestamp: null },
+    versions: versions.map((version) => ({
+      version,
+      freshness: "Current",
+      resources: kinds.of(group, version).map(discoveryOf),
+    })),
   }));
-  return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items };
+  return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${form}`, metadata: {}, items };
 }
 
 function discoveryOf(kind: Kind): JsonObject {

@@ -48,13 +48,17 @@ export function sendObject(exchange: Exchange, kind: Kind, object: ApiObject, co
 
 /** How the client wants a write to be done. Warnings become headers. */
 export function writeOptions(exchange: Exchange): WriteOptions {
-  return writeOptionsOf(exchange.query, exchange.request.headers["user-agent"] ?? "", (message) => {
-    const text = message
-      .replaceAll(/[^\x20-\x7e]/g, "?")
-      .replaceAll(/["\\]/g, "\\$&")
-      .slice(0, 1000);
-    exchange.response.appendHeader("warning", `299 - "${text}"`);
-  });
+  const { query, request, response } = exchange;
+  return writeOptionsOf(query, request.headers["user-agent"] ?? "", (message) => warn(response, message));
+}
+
+/** Adds a warning to an answer. */
+export function warn(response: ServerResponse, message: string): void {
+  const text = message
+    .replaceAll(/[^\x20-\x7e]/g, "?")
+    .slice(0, 1000)
+    .replaceAll(/["\\]/g, "\\$&");
+  response.appendHeader("warning", `299 - "${text}"`);
 }
 
 /** Sends JSON text. */

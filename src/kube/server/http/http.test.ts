@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { ApiError } from "../errors.ts";
 import type { ApiObject } from "../json.ts";
 import { duration } from "../kinds/columns.ts";
+import { builtIn } from "../kinds/index.ts";
 import { pod } from "../kinds/pod.ts";
 import { service } from "../kinds/service.ts";
 import { chooseForm } from "./accept.ts";
@@ -25,7 +26,7 @@ test("paths name resources, objects and their parts", () => {
     ["/api/v1/namespaces/shop/pods/a%2Fb", "pods|shop|a/b|"],
   ];
   for (const [path, wanted] of cases) {
-    const route = parseRoute(path);
+    const route = parseRoute(path, builtIn);
     assert.ok(route.type === "resource", path);
     assert.equal(`${route.kind.plural}|${route.namespace}|${route.name}|${route.subresource}`, wanted);
   }
@@ -36,7 +37,7 @@ test("paths name resources, objects and their parts", () => {
     "/apix",
     "/api/v1/namespaces/s/pods/p/status/x",
   ]) {
-    assert.equal(parseRoute(path).type, "unknown", path);
+    assert.equal(parseRoute(path, builtIn).type, "unknown", path);
   }
 });
 
@@ -55,7 +56,7 @@ test("any path means something or is unknown", () => {
           .map((parts) => `/${parts.join("/")}`),
         fc.string(),
       ),
-      (path) => assert.equal(typeof parseRoute(path).type, "string"),
+      (path) => assert.equal(typeof parseRoute(path, builtIn).type, "string"),
     ),
   );
 });

@@ -1,7 +1,7 @@
 /** Lists and watches. */
-import { outward } from "../api.ts";
 import { ApiError, badRequest } from "../errors.ts";
 import type { ApiObject } from "../json.ts";
+import { outward } from "../kinds/kind.ts";
 import { concerns, type Exchange, resourceFor, sendJson, viewOf } from "./exchange.ts";
 import { decodeContinue, encodeContinue, flagOf, numberOf, selectionOf } from "./params.ts";
 import { type ListMeta, renderList } from "./render.ts";
@@ -45,7 +45,7 @@ export function list(exchange: Exchange, route: ResourceRoute): void {
       metadata = { ...metadata, continue: encodeContinue({ version: from?.version ?? version, after }), ...left };
     }
   }
-  const shown = kind.alias === undefined ? items : items.map((object) => outward(kind, object));
+  const shown = items.map((object) => outward(kind, object));
   sendJson(exchange.response, 200, renderList(viewOf(exchange, kind), shown, metadata));
 }
 

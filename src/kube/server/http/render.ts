@@ -35,7 +35,7 @@ export function renderList(view: View, objects: readonly ApiObject[], metadata: 
     const items = objects.map(partial);
     return JSON.stringify({ kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata, items });
   }
-  const head = JSON.stringify({ kind: `${view.kind.kind}List`, apiVersion: apiVersionOf(view.kind), metadata });
+  const head = JSON.stringify({ kind: view.kind.listKind, apiVersion: apiVersionOf(view.kind), metadata });
   return `${head.slice(0, -1)},"items":[${objects.map(encode).join(",")}]}`;
 }
 

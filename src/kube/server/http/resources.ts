@@ -1,7 +1,8 @@
 /** Requests for objects: what each method means on a list, an object or a part of one. */
-import { type DeleteOptions, isCode, keyOf, outward, type Patch } from "../api.ts";
+import { type DeleteOptions, isCode, keyOf, type Patch } from "../api.ts";
 import { badRequest, methodNotAllowed } from "../errors.ts";
 import { listAt, objectAt, textAt } from "../json.ts";
+import { outward } from "../kinds/kind.ts";
 import { deleteOptionsSchema } from "../kinds/requests.ts";
 import { patchTypeOf } from "../patching.ts";
 import { parseMediaType } from "./accept.ts";
@@ -13,6 +14,7 @@ import {
   sendJson,
   sendObject,
   viewOf,
+  warn,
   writeOptions,
 } from "./exchange.ts";
 import { dryRunOf, flagOf, numberOf, selectionOf } from "./params.ts";
@@ -24,7 +26,9 @@ import { writePart } from "./subresources.ts";
 
 /** Answers a request for objects. */
 export async function handleResource(exchange: Exchange, route: ResourceRoute): Promise<void> {
-  const { request } = exchange;
+  const { request, response } = exchange;
+  const { deprecation } = route.kind.custom ?? {};
+  if (deprecation !== undefined) warn(response, deprecation);
   if (route.subresource !== "") return await handlePart(exchange, route);
   if (route.name === "") {
     if (request.method === "GET")

@@ -1,6 +1,6 @@
 /** What a path of the API means. Pure. */
-import { findKind } from "../kinds/index.ts";
 import type { Kind } from "../kinds/kind.ts";
+import type { KindSet } from "../kinds/set.ts";
 
 /** A path that names objects. `namespace` and `name` are empty where the path has none. */
 export interface ResourceRoute {
@@ -36,7 +36,7 @@ const reviews = {
 } as const;
 
 /** Reads a path, without its query. */
-export function parseRoute(path: string): Route {
+export function parseRoute(path: string, kinds: KindSet): Route {
   const parts: string[] = [];
   for (const part of path.split("/")) {
     if (part === "") continue;
@@ -52,13 +52,13 @@ export function parseRoute(path: string): Route {
   if (first === "openapi") return parseOpenApi(rest);
   if (first === "api") {
     if (rest.length === 0) return { type: "api" };
-    return rest[0] === "v1" ? parseResource("", "v1", rest.slice(1)) : { type: "unknown" };
+    return rest[0] === "v1" ? parseResource(kinds, "", "v1", rest.slice(1)) : { type: "unknown" };
   }
   if (first !== "apis") return { type: "unknown" };
   const [group, version, ...names] = rest;
   if (group === undefined) return { type: "apis" };
   if (version === undefined) return { type: "group", group };
-  return parseResource(group, version, names);
+  return parseResource(kinds, group, version, names);
 }
 
 function parseOpenApi(rest: readonly string[]): Route {
@@ -74,7 +74,7 @@ function parseOpenApi(rest: readonly string[]): Route {
   return { type: "unknown" };
 }
 
-function parseResource(group: string, version: string, names: readonly string[]): Route {
+function parseResource(kinds: KindSet, group: string, version: string, names: readonly string[]): Route {
   if (names.length === 0) return { type: "resources", group, version };
   for (const [plural, review] of Object.entries(reviews)) {
     if (group.endsWith("authorization.k8s.io") || group === "authentication.k8s.io") {
@@ -83,7 +83,7 @@ function parseResource(group: string, version: string, names: readonly string[])
   }
   const inside = names[0] === "namespaces" && names.length >= 3 && names[2] !== "status" && names[2] !== "finalize";
   const [plural = "", name = "", subresource = "", ...more] = inside ? names.slice(2) : names;
-  const kind = findKind(group, version, plural);
+  const kind = kinds.find(group, version, plural);
   if (kind === undefined || more.length > 0) return { type: "unknown" };
   const namespace = inside ? (names[1] ?? "") : "";
   if (kind.namespaced ? namespace === "" && name !== "" : inside) return { type: "unknown" };

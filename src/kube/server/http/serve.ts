@@ -5,20 +5,10 @@ import type { Duplex } from "node:stream";
 import type { Api } from "../api.ts";
 import { ApiError, methodNotAllowed, unknownPath } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
-import { kinds } from "../kinds/index.ts";
 import { accessReviewSchema, rulesReviewSchema, selfReviewSchema } from "../kinds/requests.ts";
-import { openApi2, openApi3 } from "../schema/openapi.ts";
-import { encodeOpenApi2 } from "../schema/openapi-protobuf.ts";
-import {
-  aggregated,
-  aggregatedVersion,
-  apiGroup,
-  apiGroups,
-  apiResources,
-  apiVersions,
-  groups,
-  version,
-} from "./discovery.ts";
+import type { KindSet } from "../kinds/set.ts";
+import { aggregated, aggregatedVersion, apiGroup, apiGroups, apiResources, apiVersions, version } from "./discovery.ts";
+import { documentsOf, openApiPaths } from "./documents.ts";
 import { sendJson } from "./exchange.ts";
 import type { PodAccess } from "./podaccess.ts";
 import { sendLog, startExec } from "./pods.ts";
@@ -81,7 +71,7 @@ export function createHandlers(services: Services): Handlers {
 
   function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     if (authenticate(request) === undefined) throw new ApiError(401, "Unauthorized", "Unauthorized");
-    const { route, query } = target(request);
+    const { route, query } = target(request, services.api.kinds);
     if (route.type !== "resource" || services.pods === undefined) throw unknownPath();
     startExec(services.pods, services.api, route, query, request, socket, head);
   }
@@ -89,7 +79,7 @@ export function createHandlers(services: Services): Handlers {
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const user = authenticate(request);
     if (user === undefined) throw new ApiError(401, "Unauthorized", "Unauthorized");
-    const { route, query } = target(request);
+    const { route, query } = target(request, services.api.kinds);
     if (route.type === "resource") {
       const { api, watches, pods } = services;
       const isLog = route.kind.kind === "Pod" && route.subresource === "log" && request.method === "GET";
@@ -115,6 +105,7 @@ export function createHandlers(services: Services): Handlers {
     route: Exclude<Route, { type: "resource" | "review" }>,
   ): void {
     const accept = request.headers.accept ?? "";
+    const { kinds } = services.api;
     const json = (value: JsonObject) => sendJson(response, 200, JSON.stringify(value));
     switch (route.type) {
       case "health":
@@ -127,10 +118,10 @@ export function createHandlers(services: Services): Handlers {
       case "apis": {
         const form = aggregatedVersion(accept);
         if (form === undefined) {
-          json(route.type === "api" ? apiVersions(services.address()) : apiGroups());
+          json(route.type === "api" ? apiVersions(services.address()) : apiGroups(kinds));
           return;
         }
-        const text = JSON.stringify(aggregated(route.type === "api", form));
+        const text = JSON.stringify(aggregated(kinds, route.type === "api", form));
         const type = `application/json;g=apidiscovery.k8s.io;v=${form};as=APIGroupDiscoveryList`;
         response
           .writeHead(200, { "content-type": type, "content-length": Buffer.byteLength(text), vary: "Accept" })
@@ -138,19 +129,19 @@ export function createHandlers(services: Services): Handlers {
         return;
       }
       case "group":
-        json(apiGroup(route.group));
+        json(apiGroup(kinds, route.group));
         return;
       case "resources":
-        json(apiResources(route.group, route.version));
+        json(apiResources(kinds, route.group, route.version));
         return;
       case "openapi2":
-        sendOpenApi2(response, accept);
+        sendOpenApi2(response, accept, kinds);
         return;
       case "openapi3":
-        json({ paths: openApiPaths() });
+        json({ paths: openApiPaths(kinds) });
         return;
       case "openapi3-group": {
-        const text = documents().groups.get(`${route.group}/${route.version}`);
+        const text = documentsOf(kinds).groups.get(`${route.group}/${route.version}`);
         if (text === undefined) throw unknownPath();
         sendJson(response, 200, text);
         return;
@@ -183,62 +174,26 @@ export function createHandlers(services: Services): Handlers {
   }
 }
 
-function target(request: IncomingMessage): { readonly route: Route; readonly query: URLSearchParams } {
+function target(request: IncomingMessage, kinds: KindSet): { readonly route: Route; readonly query: URLSearchParams } {
   const url = request.url ?? "/";
   const mark = url.indexOf("?");
   const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
-  return { route: parseRoute(mark < 0 ? url : url.slice(0, mark)), query };
+  return { route: parseRoute(mark < 0 ? url : url.slice(0, mark), kinds), query };
 }
 
 function digestOf(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
-interface Documents {
-  readonly json2: string;
-  readonly protobuf2: Uint8Array;
-  /** Documents of version 3 by `group/version`. */
-  readonly groups: ReadonlyMap<string, string>;
-  readonly hashes: ReadonlyMap<string, string>;
-}
-
-let made: Documents | undefined;
-
-/** The OpenAPI documents, made when they are first asked for: they are the same for every server. */
-function documents(): Documents {
-  if (made !== undefined) return made;
-  const document = openApi2(kinds);
-  const texts = new Map(
-    [{ group: "", version: "v1" }, ...groups].map(({ group, version: v }) => {
-      const members = kinds.filter((kind) => kind.group === group && kind.version === v);
-      return [`${group}/${v}`, JSON.stringify(openApi3(members))] as const;
-    }),
-  );
-  const hashes = new Map(
-    [...texts].map(([name, text]) => [name, createHash("sha256").update(text).digest("hex").slice(0, 32)] as const),
-  );
-  made = { json2: JSON.stringify(document), protobuf2: encodeOpenApi2(document), groups: texts, hashes };
-  return made;
-}
-
-function openApiPaths(): JsonObject {
-  return Object.fromEntries(
-    [...documents().hashes].map(([name, hash]) => {
-      const path = name.startsWith("/") ? `api${name}` : `apis/${name}`;
-      return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }];
-    }),
-  );
-}
-
 /** The name that Go can parse; clients ask for it with an @ before v1.0, which Go refuses in answers. */
 const protobufType = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
-function sendOpenApi2(response: ServerResponse, accept: string): void {
+function sendOpenApi2(response: ServerResponse, accept: string, kinds: KindSet): void {
   if (!accept.includes("protobuf")) {
-    sendJson(response, 200, documents().json2);
+    sendJson(response, 200, documentsOf(kinds).json2);
     return;
   }
-  const bytes = documents().protobuf2;
+  const bytes = documentsOf(kinds).protobuf2;
   response.writeHead(200, { "content-type": protobufType, "content-length": bytes.length }).end(bytes);
 }
 

@@ -2,7 +2,7 @@
 import type { Api, DeleteOptions, WriteOptions } from "../api.ts";
 import { decodeAs } from "../body.ts";
 import { badRequest, conflict, methodNotAllowed, unknownPath } from "../errors.ts";
-import { type ApiObject, at, type JsonObject, numberAt, objectAt, textAt } from "../json.ts";
+import { type ApiObject, at, type Json, type JsonObject, numberAt, objectAt, textAt } from "../json.ts";
 import { selectorText } from "../kinds/columns.ts";
 import type { ScalePaths } from "../kinds/kind.ts";
 import { bindingSchema, evictionSchema } from "../kinds/requests.ts";
@@ -49,13 +49,14 @@ function scale({ api, route, method, body, options }: PartRequest, paths: ScaleP
   const replicas = numberAt(decoded, ["spec", "replicas"]);
   if (replicas < 0) throw badRequest(`spec.replicas: Invalid value: ${replicas}: must be greater than or equal to 0`);
   const metadata = version === "" ? object.metadata : { ...object.metadata, resourceVersion: version };
-  const next = { ...object, metadata, spec: { ...objectAt(object, "spec"), replicas } };
+  const next = { ...withValue(object, paths.specReplicas, replicas), metadata } as ApiObject;
   return scaleOf(api.update(kind, namespace, name, next, "", options), paths);
 }
 
 function scaleOf(object: ApiObject, paths: ScalePaths): JsonObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
-  const selector = selectorText(objectAt(object, ...paths.selector));
+  const selected = paths.selector.length === 0 ? undefined : at(object, ...paths.selector);
+  const selector = typeof selected === "string" ? selected : selectorText(objectAt({ selected }, "selected"));
   return {
     kind: "Scale",
     apiVersion: "autoscaling/v1",
@@ -63,6 +64,11 @@ function scaleOf(object: ApiObject, paths: ScalePaths): JsonObject {
     spec: { replicas: numberAt(object, paths.specReplicas) },
     status: { replicas: numberAt(object, paths.statusReplicas), selector: selector === "<none>" ? "" : selector },
   };
+}
+
+/** The object with a value at a path of member names. */
+function withValue(object: JsonObject, [name = "", ...rest]: readonly string[], value: Json): JsonObject {
+  return { ...object, [name]: rest.length === 0 ? value : withValue(objectAt(object, name), rest, value) };
 }
 
 const created = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };

@@ -2,9 +2,12 @@
  * Watches. A watcher is a place in the log of changes: what a client has not read yet is kept once for all watchers,
  * and one that reads too slowly loses its place, not the server its memory.
  */
+
+import { definitions } from "../custom/registry.ts";
 import type { ApiError } from "../errors.ts";
 import { expired } from "../errors.ts";
 import { type ApiObject, objectAt } from "../json.ts";
+import { type Kind, outward } from "../kinds/kind.ts";
 import { selectsFields } from "../select/fields.ts";
 import { selects } from "../select/labels.ts";
 import type { ChangeLog } from "../store/log.ts";
@@ -50,14 +53,23 @@ export class Watches {
   readonly #store: Store;
   readonly #limits: WatchLimits;
   readonly #now: () => number;
+  /** Whether a kind is still there: a watch ends with its kind. */
+  readonly #serves: (kind: Kind) => boolean;
   readonly #report: (error: unknown) => void;
   readonly #watchers = new Map<string, Set<Watcher>>();
   readonly #dirty = new Set<string>();
   readonly #unsubscribe: () => void;
 
   /** `report` is told of errors of the server's own; they end the watch that they befall. */
-  constructor(store: Store, limits: WatchLimits, now: () => number, report: (error: unknown) => void) {
+  constructor(
+    store: Store,
+    limits: WatchLimits,
+    now: () => number,
+    report: (error: unknown) => void,
+    serves: (kind: Kind) => boolean = () => true,
+  ) {
     this.#store = store;
+    this.#serves = serves;
     this.#report = report;
     this.#limits = limits;
     this.#now = now;
@@ -109,6 +121,9 @@ export class Watches {
         const resources = [...this.#dirty];
         this.#dirty.clear();
         for (const name of resources) for (const watcher of [...(this.#watchers.get(name) ?? [])]) this.#pump(watcher);
+        if (!resources.includes(definitions)) return;
+        for (const watchers of this.#watchers.values())
+          for (const watcher of [...watchers]) if (!this.#serves(watcher.kind)) watcher.stop();
       });
     }
     this.#dirty.add(resource);
@@ -143,6 +158,11 @@ export class Watcher {
     this.#version = request.after;
     this.#initialTold = request.initial.length === 0 && !request.initialEnd;
     this.#bookmarks = request.bookmarks ? setInterval(() => this.bookmark(), around.bookmark).unref() : undefined;
+  }
+
+  /** What it watches. */
+  get kind(): Kind {
+    return this.#request.view.kind;
   }
 
   /** The client has read what was sent. */
@@ -238,8 +258,7 @@ export class Watcher {
 
   #event(type: string, object: ApiObject): string {
     const view = { ...this.#request.view, now: this.#around.now() };
-    const outward = view.kind.alias === undefined ? object : (view.kind.alias.fromStored(object) as ApiObject);
-    const text = `{"type":"${type}","object":${renderObject(view, outward, this.#first)}}\n`;
+    const text = `{"type":"${type}","object":${renderObject(view, outward(view.kind, object), this.#first)}}\n`;
     this.#first = false;
     return text;
   }

@@ -1,6 +1,8 @@
 /** What the server knows of a kind: one description, from which every part of it works. */
+
+import type { JsonSchema } from "../custom/jsonschema.ts";
 import type { Problem, Subject } from "../errors.ts";
-import type { Json, JsonObject } from "../json.ts";
+import type { ApiObject, Json, JsonObject } from "../json.ts";
 import { type Field, of, type Struct, str, struct } from "../schema/schema.ts";
 import { objectMeta } from "./meta.ts";
 
@@ -8,6 +10,8 @@ import { objectMeta } from "./meta.ts";
 export interface Kind extends Subject {
   readonly version: string;
   readonly singular: string;
+  /** The kind of lists: the kind itself with `List` behind it, in most cases. */
+  readonly listKind: string;
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];
   readonly namespaced: boolean;
@@ -30,8 +34,25 @@ export interface Kind extends Subject {
   readonly validate?: (object: JsonObject) => readonly Problem[];
   /** What may not change between two states. */
   readonly validateUpdate?: (object: JsonObject, previous: JsonObject) => readonly Problem[];
-  /** Where the kind is another version of a stored one. */
+  /** Sentences that a client should see about what it wrote. */
+  readonly warnings?: (object: JsonObject, previous: JsonObject | undefined) => readonly string[];
+  /** A finalizer that every deletion begins with; whoever cleans up takes it away. */
+  readonly cleanup?: string;
+  /** Where the kind is another form of a stored one. */
   readonly alias?: Alias;
+  /** What a kind that clients have defined has besides. */
+  readonly custom?: Custom;
+}
+
+/** What a kind has that was made from a definition, in one of its versions. Versions differ in their apiVersion alone. */
+export interface Custom {
+  /** What its objects look like, as the definition says it. */
+  readonly schema: JsonSchema;
+  readonly served: boolean;
+  /** Why no objects can be made any more, if so. */
+  readonly closed?: string;
+  /** What clients of a version are told that is not to be used any more. */
+  readonly deprecation?: string;
 }
 
 /** Another way to write objects of a stored kind. */
@@ -49,13 +70,13 @@ export interface ScalePaths {
   readonly selector: readonly string[];
 }
 
-/** A column of a table. `priority` 1 is shown by `-o wide` only. `now` is in milliseconds since the epoch. */
+/** A column of a table. One with a `priority` above 0 is shown by `-o wide` only. `now` is in milliseconds since the epoch. */
 export interface Column {
   readonly name: string;
-  readonly type: "string" | "integer";
+  readonly type: "string" | "integer" | "number" | "boolean" | "date";
   readonly format?: string;
   readonly description: string;
-  readonly priority: 0 | 1;
+  readonly priority: number;
   readonly value: (object: JsonObject, now: number) => Json;
 }
 
@@ -69,10 +90,18 @@ export function apiVersionOf(kind: { readonly group: string; readonly version: s
   return kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
 }
 
+/** A stored object in the form of a kind. */
+export function outward(kind: Kind, object: ApiObject): ApiObject {
+  if (kind.alias !== undefined) return kind.alias.fromStored(object) as ApiObject;
+  const apiVersion = apiVersionOf(kind);
+  return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
+}
+
 type Optional =
   | "group"
   | "version"
   | "singular"
+  | "listKind"
   | "shortNames"
   | "categories"
   | "namespaced"
@@ -87,6 +116,7 @@ export function defineKind(kind: Omit<Kind, Optional> & Partial<Pick<Kind, Optio
     group: "",
     version: "v1",
     singular: kind.kind.toLowerCase(),
+    listKind: `${kind.kind}List`,
     shortNames: [],
     categories: [],
     namespaced: true,

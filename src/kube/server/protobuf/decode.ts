@@ -22,6 +22,8 @@ export function decodeProtobuf(schema: Struct, bytes: Uint8Array): JsonObject {
   const type = readParts(bytesOf(envelope.find((part) => part.field === 1)));
   const encoding = envelope.find((part) => part.field === 3);
   if (encoding !== undefined && bytesOf(encoding).length > 0) throw new WireError("the body is compressed");
+  if (fieldNumbers[schema.name] === undefined)
+    throw new WireError("this kind is understood in JSON only: send application/json");
   const raw = bytesOf(envelope.find((part) => part.field === 2));
   const named = (field: number) => textOf(bytesOf(type.find((part) => part.field === field)));
   return { apiVersion: named(1), kind: named(2), ...message(schema, schema.name, raw, 0) };

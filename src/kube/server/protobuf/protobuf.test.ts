@@ -79,7 +79,7 @@ test("any bytes are read or refused", () => {
   assert.throws(() => decodeProtobuf(namespace.schema, object("Namespace", Uint8Array.of(10, 9))), WireError);
 });
 
-test("every struct of every kind has its numbers, each once", () => {
+test("every struct of every kind has its numbers, each once, but for definitions, which clients send in JSON", () => {
   const visit = (schema: Schema): void => {
     if (schema.type === "list") visit(schema.items);
     else if (schema.type === "map") visit(schema.values);
@@ -90,5 +90,5 @@ test("every struct of every kind has its numbers, each once", () => {
       for (const member of Object.values(schema.fields)) visit(member.schema);
     }
   };
-  for (const kind of kinds) visit(kind.schema);
+  for (const kind of kinds) if (kind.kind !== "CustomResourceDefinition") visit(kind.schema);
 });

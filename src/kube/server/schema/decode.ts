@@ -33,8 +33,12 @@ function decodeStruct(schema: Struct, value: JsonObject, path: string, unknown: 
   for (const [name, member] of Object.entries(value)) {
     const here = path === "" ? name : `${path}.${name}`;
     const field = Object.hasOwn(schema.fields, name) ? schema.fields[name] : undefined;
-    if (field === undefined) unknown.push(here);
-    else if (member !== null && member !== undefined) result[name] = decodeValue(field.schema, member, here, unknown);
+    if (member === undefined) continue;
+    if (field !== undefined) {
+      if (member !== null) result[name] = decodeValue(field.schema, member, here, unknown);
+      else if (field.nullable === true) result[name] = null;
+    } else if (schema.open === true) result[name] = member;
+    else unknown.push(here);
   }
   return result;
 }
@@ -44,13 +48,20 @@ function decodeValue(schema: Schema, value: Json, path: string, unknown: string[
     case "opaque":
       return value;
     case "struct":
-      if (!isObject(value)) throw mismatch(path, value, shortName(schema));
-      return decodeStruct(schema, value, path, unknown);
+      if (isObject(value)) return decodeStruct(schema, value, path, unknown);
+      if (schema.lenient === true) return value;
+      throw mismatch(path, value, shortName(schema));
     case "list":
-      if (!isList(value)) throw mismatch(path, value, "list");
+      if (!isList(value)) {
+        if (schema.lenient === true) return value;
+        throw mismatch(path, value, "list");
+      }
       return value.map((item, i) => decodeValue(schema.items, item, `${path}[${i}]`, unknown));
     case "map": {
-      if (!isObject(value)) throw mismatch(path, value, "map");
+      if (!isObject(value)) {
+        if (schema.lenient === true) return value;
+        throw mismatch(path, value, "map");
+      }
       const result: MutableObject = {};
       for (const [key, member] of Object.entries(value)) {
         if (member === undefined) continue;
@@ -141,21 +152,26 @@ export function shortName(schema: Struct): string {
 export function withDefaults(schema: Struct, value: JsonObject): JsonObject {
   const result: MutableObject = { ...value };
   for (const [name, field] of Object.entries(schema.fields)) {
-    const member = result[name] ?? (field.default === undefined ? undefined : structuredClone(field.default));
+    const member = result[name] === undefined ? structuredClone(field.default) : result[name];
     if (member !== undefined) result[name] = defaultsWithin(field.schema, member);
   }
   return result;
 }
 
-function defaultsWithin(schema: Schema, value: Json): Json {
+/** A value with the defaults of its schema, as {@link withDefaults}. */
+export function defaultsWithin(schema: Schema, value: Json): Json {
   if (schema.type === "struct" && isObject(value)) return withDefaults(schema, value);
-  if (schema.type === "list" && isList(value) && schema.items.type === "struct") {
+  if (schema.type === "list" && isList(value) && hasParts(schema.items)) {
     return value.map((item) => defaultsWithin(schema.items, item));
   }
-  if (schema.type === "map" && isObject(value) && schema.values.type === "struct") {
+  if (schema.type === "map" && isObject(value) && hasParts(schema.values)) {
     return Object.fromEntries(
       Object.entries(value).map(([key, item]) => [key, defaultsWithin(schema.values, item ?? {})]),
     );
   }
   return value;
+}
+
+function hasParts({ type }: Schema): boolean {
+  return type === "struct" || type === "list" || type === "map";
 }

@@ -1,6 +1,8 @@
 /** OpenAPI documents, versions 2 and 3, from the descriptions of kinds: for `kubectl explain`, apply and diff. Pure. */
+import { publishedSchema } from "../custom/openapi.ts";
 import type { Json, JsonObject, MutableObject } from "../json.ts";
 import type { Kind } from "../kinds/kind.ts";
+import { objectMeta } from "../kinds/meta.ts";
 import type { Field, Schema, Struct } from "./schema.ts";
 
 /** How a document points at a definition. */
@@ -21,8 +23,13 @@ export function definitionsOf(kinds: readonly Kind[], dialect: Dialect): Readonl
   };
   for (const [name, definition] of Object.entries(primitives(dialect))) definitions[name] = definition;
   for (const kind of kinds) {
-    visit(kind.schema);
-    const { group, version } = kind;
+    const { group, version, custom } = kind;
+    if (custom === undefined) visit(kind.schema);
+    else {
+      visit(objectMeta);
+      const metadata = property({ schema: objectMeta, doc: "Name, labels and the like." }, dialect);
+      definitions[kind.schema.name] = publishedSchema(custom.schema, dialect, metadata);
+    }
     const itself = {
       ...definitions[kind.schema.name],
       "x-kubernetes-group-version-kind": [{ group, version, kind: kind.kind }],
@@ -39,7 +46,7 @@ export function definitionsOf(kinds: readonly Kind[], dialect: Dialect): Readonl
         items: { type: "array", items: { $ref: prefixes[dialect] + kind.schema.name } },
         metadata: { type: "object", description: "Version of the list, and where it goes on." },
       },
-      "x-kubernetes-group-version-kind": [{ group, version, kind: `${kind.kind}List` }],
+      "x-kubernetes-group-version-kind": [{ group, version, kind: kind.listKind }],
     };
   }
   return definitions;

@@ -35,6 +35,8 @@ export interface ListSchema {
   readonly keys: readonly string[];
   readonly mergeKey?: string;
   readonly retainKeys?: boolean;
+  /** True where a value of another type passes decoding: validation says what is wrong with it. */
+  readonly lenient?: boolean;
 }
 
 /** An object with any member names, whose members are alike. */
@@ -42,6 +44,8 @@ export interface MapSchema {
   readonly type: "map";
   readonly values: Schema;
   readonly atomic: boolean;
+  /** As for lists. */
+  readonly lenient?: boolean;
 }
 
 /** An object with the members that are named. */
@@ -56,6 +60,10 @@ export interface Struct {
   readonly atomic: boolean;
   /** True where strategic merge patches drop what they do not list in `$retainKeys`. */
   readonly retainKeys: boolean;
+  /** True where members that are not named are kept as they are. */
+  readonly open?: boolean;
+  /** As for lists. */
+  readonly lenient?: boolean;
 }
 
 /** Any JSON at all, kept as it is and owned as a whole. */
@@ -68,6 +76,8 @@ export interface Field {
   readonly schema: Schema;
   readonly doc: string;
   readonly default?: Json;
+  /** True where null is a value of its own; elsewhere it means that the member is absent. */
+  readonly nullable?: boolean;
 }
 
 /** A struct; `required` names the members that may not be missing. */
