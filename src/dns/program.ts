@@ -1,11 +1,8 @@
 /** A DNS server as a program: a Corefile from disk, the machine's clock, the cluster's API. */
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type ClusterAccess, inCluster } from "../kube/access.ts";
 import { FileCredentials } from "../kube/auth/files.ts";
-import { KubeClient } from "../kube/client.ts";
-import { ClusterSource } from "../kube/cluster.ts";
-import { type ClusterAccess, inCluster, loadKubeconfig } from "../kube/kubeconfig.ts";
-import { ManifestSource } from "../kube/manifests.ts";
 import type { Source } from "../kube/source.ts";
 import { systemClock } from "../telemetry/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
@@ -110,11 +107,18 @@ function readCorefile({ corefile, optional }: DnsProgramOptions): CorefileText {
   }
 }
 
-/** Opens sources: of manifests, or of the cluster that a Corefile names or that this runs in. */
-function connector({ manifests, log, version }: DnsProgramOptions, metrics: Metrics): Environment["connect"] {
+/**
+ * Opens sources: of manifests, or of the cluster that a Corefile names or that this runs in. What only one of them needs
+ * is loaded with it.
+ */
+function connector(options: DnsProgramOptions, metrics: Metrics): Environment["connect"] {
+  const { manifests, log, version } = options;
   if (manifests !== undefined) {
-    const source = withImpliedNamespaces(new ManifestSource(manifests, { log, clock: systemClock }));
-    return async () => source;
+    let source: Promise<Source> | undefined;
+    return () => {
+      source ??= openManifests(manifests, log);
+      return source;
+    };
   }
   const requests: Family<Counter> = metrics.counters(
     "coredns_kubernetes_rest_client_requests_total",
@@ -131,7 +135,9 @@ function connector({ manifests, log, version }: DnsProgramOptions, metrics: Metr
     "host",
   );
   return async (connection): Promise<Source> => {
-    const access = accessOf(connection);
+    const access = await accessOf(connection);
+    const { KubeClient } = await import("../kube/client.ts");
+    const { ClusterSource } = await import("../kube/cluster.ts");
     const { host } = access.server;
     const client = new KubeClient(access, {
       userAgent: `portolan-dns/${version}`,
@@ -144,8 +150,15 @@ function connector({ manifests, log, version }: DnsProgramOptions, metrics: Metr
   };
 }
 
-function accessOf({ endpoint, tls, kubeconfig }: Connection): ClusterAccess {
+/** One source for all instances: it watches its directory once. */
+async function openManifests(directory: string, log: Logger): Promise<Source> {
+  const { ManifestSource } = await import("../kube/manifests.ts");
+  return withImpliedNamespaces(new ManifestSource(directory, { log, clock: systemClock }));
+}
+
+async function accessOf({ endpoint, tls, kubeconfig }: Connection): Promise<ClusterAccess> {
   if (kubeconfig !== undefined) {
+    const { loadKubeconfig } = await import("../kube/kubeconfig.ts");
     return loadKubeconfig([kubeconfig.file], {
       ...(kubeconfig.context !== undefined && { context: kubeconfig.context }),
       ...(endpoint !== undefined && { server: endpoint }),

@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { findCluster, inCluster, KubeconfigError, loadKubeconfig } from "./kubeconfig.ts";
+import { inCluster } from "./access.ts";
+import { findCluster, KubeconfigError, loadKubeconfig } from "./kubeconfig.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "portolan-kubeconfig-"));
 after(() => rmSync(folder, { recursive: true }));

@@ -1,10 +1,9 @@
 /**
  * How to reach an API server, from kubeconfig files
- * (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/) or from inside a pod.
+ * (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/).
  */
-import { statSync } from "node:fs";
-import { homedir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
+import { type AccessEnvironment, type ClusterAccess, inCluster, processEnvironment } from "./access.ts";
 import {
   basicAuthorization,
   bearerAuthorization,
@@ -14,45 +13,11 @@ import {
 } from "./auth/credentials.ts";
 import { ExecCredentials, type ExecPlugin, execVersions } from "./auth/exec.ts";
 import { FileCredentials } from "./auth/files.ts";
-import { Entry, KubeconfigError, readBounded } from "./kubeconfig/entry.ts";
+import { Entry, fileExists, KubeconfigError, readBounded } from "./kubeconfig/entry.ts";
 import { type Fields, isFields, noFields } from "./objects/fields.ts";
 import { parseYaml, YamlError } from "./yaml.ts";
 
 export { KubeconfigError } from "./kubeconfig/entry.ts";
-
-/** An API server, and who one is there. */
-export interface ClusterAccess {
-  /** `http:` or `https:`, with a path if the API is below one. */
-  readonly server: URL;
-  /** Certificates in PEM that the server's must lead to; undefined: the system's. */
-  readonly ca?: string;
-  /** The name that the server's certificate must have, and that is asked for by SNI; undefined: that of `server`. */
-  readonly tlsServerName?: string;
-  /** The server's certificate is not looked at. */
-  readonly insecure: boolean;
-  /** An `http:` or `https:` proxy to go through. */
-  readonly proxy?: URL;
-  readonly credentials: Credentials;
-  /** The namespace of commands that name none. */
-  readonly namespace: string;
-  /** What this was made from, for messages: `context dev of /root/.kube/config`, `the service account of this pod`. */
-  readonly origin: string;
-}
-
-/** What of the environment says where the API server is. */
-export interface AccessEnvironment {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly home: string;
-  /** Where a pod finds the token and CA of its service account. */
-  readonly serviceAccount: string;
-}
-
-/** That of this process. */
-export const processEnvironment: AccessEnvironment = {
-  env: process.env,
-  home: homedir(),
-  serviceAccount: "/var/run/secrets/kubernetes.io/serviceaccount",
-};
 
 /**
  * The cluster that a user's command means: that of the kubeconfig given by name, else of `KUBECONFIG`, else of
@@ -67,32 +32,12 @@ export function findCluster(
   if (wanted.kubeconfig !== undefined) return loadKubeconfig([wanted.kubeconfig], wanted);
   const named = environment.env.KUBECONFIG?.split(delimiter).filter((file) => file !== "") ?? [];
   const candidates = named.length > 0 ? named : [join(environment.home, ".kube", "config")];
-  const files = candidates.filter(exists);
+  const files = candidates.filter(fileExists);
   if (files.length > 0) return loadKubeconfig(files, wanted);
   if (environment.env.KUBERNETES_SERVICE_HOST !== undefined) return inCluster(environment);
   throw new KubeconfigError(
     `No cluster is configured: there is no ${candidates.join(", no ")}, and this is no pod; name a kubeconfig file`,
   );
-}
-
-/**
- * The cluster that this pod runs in, as its service account.
- *
- * @throws {KubeconfigError} outside a pod.
- */
-export function inCluster(environment: AccessEnvironment = processEnvironment): ClusterAccess {
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = "443" } = environment.env;
-  if (!host) throw new KubeconfigError("KUBERNETES_SERVICE_HOST is not set: this is no pod; name a kubeconfig file");
-  const inAccount = (file: string) => join(environment.serviceAccount, file);
-  const read = (file: string) => readBounded(inAccount(file), "the service account of this pod");
-  return {
-    server: new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}`),
-    ca: read("ca.crt"),
-    insecure: false,
-    credentials: new FileCredentials({ tokenFile: inAccount("token") }),
-    namespace: exists(inAccount("namespace")) ? read("namespace").trim() : "default",
-    origin: "the service account of this pod",
-  };
 }
 
 /** What overrides a kubeconfig. */
@@ -264,8 +209,4 @@ function findEntry(configs: readonly Entry[], list: "contexts" | "clusters" | "u
   const files = configs.map((config) => config.file).join(", ");
   const known = names.length > 0 ? `there is ${names.join(", ")}` : "there is none";
   throw new KubeconfigError(`${files}: ${list}: Not found: ${JSON.stringify(name)}: ${known}`);
-}
-
-function exists(file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false }) !== undefined;
 }

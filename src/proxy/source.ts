@@ -1,9 +1,10 @@
 /** Where the proxy takes its objects from: a cluster, or a directory of manifests. */
 import { accessSync, constants, statSync } from "node:fs";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
+import { inCluster } from "../kube/access.ts";
 import { type ApiResponse, KubeClient } from "../kube/client.ts";
 import { ClusterSource } from "../kube/cluster.ts";
-import { inCluster, loadKubeconfig } from "../kube/kubeconfig.ts";
+import { loadKubeconfig } from "../kube/kubeconfig.ts";
 import { ManifestSource } from "../kube/manifests.ts";
 import type { Source } from "../kube/source.ts";
 import type { Clock } from "../telemetry/clock.ts";

@@ -1,5 +1,5 @@
 /** A small HTTP server for health, metrics and other pages of a daemon. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { formatHostPort } from "../net/protocol.ts";
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./log.ts";
@@ -139,6 +139,8 @@ class Listener implements HttpListener {
   async #listen(): Promise<void> {
     if (this.#signal.aborted) return;
     const { name, host, port, ipv6Only = false, handler, log } = this.#options;
+    // Not imported: an import of node:http also loads the web clients among its exports, 15 MB.
+    const { createServer } = process.getBuiltinModule("node:http");
     const server = createServer({ maxHeaderSize: limits.header }, (request, response) => {
       answer(handler, request, response).catch((error: unknown) => {
         if (request.complete) log.error(error, "Answering an HTTP request failed", { server: name, path: request.url });

@@ -1,5 +1,5 @@
 /** Asking over HTTP/2: DNS over HTTPS (RFC 8484), and DNS over gRPC. */
-import { type ClientHttp2Session, connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
+import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import type { ConnectionOptions } from "node:tls";
 import { formatHostPort } from "../../net/protocol.ts";
 import { frame, unframe } from "../wire/grpc.ts";
@@ -117,6 +117,7 @@ class Session {
     const existing = this.#session;
     if (existing !== undefined && !existing.closed && !existing.destroyed) return existing;
     const { address, port, tls } = this.#target;
+    const { connect } = process.getBuiltinModule("node:http2");
     const session = connect(`${tls === undefined ? "http" : "https"}://${formatHostPort(address, port)}`, { ...tls });
     session.on("error", () => session.destroy());
     session.setTimeout(60_000, () => session.close());

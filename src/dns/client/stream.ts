@@ -1,6 +1,6 @@
 /** Asking over TCP and TLS. */
 import { connect as connectTcp, type Socket } from "node:net";
-import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
 import { type Exchange, IdlePool, type OnConnection } from "./exchange.ts";
 
 /** Where to, and how. */
@@ -52,7 +52,10 @@ export function connect({ address, port, tls, sourceAddress }: StreamTarget, tim
       socket.setNoDelay(true);
       resolve(socket);
     };
-    const socket: Socket = tls === undefined ? connectTcp(where, ready) : connectTls({ ...tls, ...where }, ready);
+    const socket: Socket =
+      tls === undefined
+        ? connectTcp(where, ready)
+        : process.getBuiltinModule("node:tls").connect({ ...tls, ...where }, ready);
     const fail = (error: Error) => {
       clearTimeout(timer);
       socket.destroy();

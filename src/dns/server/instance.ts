@@ -8,7 +8,7 @@ import { Dispatcher, type Served } from "./dispatch.ts";
 import { formatListen, type ListenAddress } from "./listeners/listener.ts";
 import type { Wanted } from "./listeners/pool.ts";
 import { messageOf } from "./log.ts";
-import { type Handler, link, type Plugin, type Reply, ServeError } from "./plugin.ts";
+import { type Handler, link, type PluginEntry, type Reply, ServeError } from "./plugin.ts";
 import type { Query } from "./query.ts";
 import type { RequestMetrics } from "./requestmetrics.ts";
 import { type Corefile, type Environment, Site } from "./site.ts";
@@ -16,7 +16,7 @@ import { type Corefile, type Environment, Site } from "./site.ts";
 /** What a Corefile is loaded with. */
 export interface LoadOptions {
   /** In the order of the chain. */
-  readonly plugins: readonly Plugin[];
+  readonly plugins: readonly PluginEntry[];
   readonly host: CorefileHost;
   readonly env: Environment;
   readonly requestMetrics: RequestMetrics;
@@ -103,11 +103,12 @@ export class Instance {
 }
 
 /** Sets up the plugins of a block, in the order of the chain whatever their order in the file. */
-async function setUp(site: Site, plugins: readonly Plugin[]): Promise<readonly Handler[]> {
+async function setUp(site: Site, plugins: readonly PluginEntry[]): Promise<readonly Handler[]> {
   const handlers: Handler[] = [];
-  for (const plugin of plugins) {
-    const stanzas = site.block.stanzas.filter((stanza) => stanza.name === plugin.name);
+  for (const { name, load } of plugins) {
+    const stanzas = site.block.stanzas.filter((stanza) => stanza.name === name);
     if (stanzas.length === 0) continue;
+    const plugin = await load();
     const setup = await plugin.setup(stanzas, site);
     if (setup !== undefined) handlers.push(...("serve" in setup ? [setup] : setup));
   }

@@ -6,7 +6,14 @@ import type { ResourceRecord } from "../wire/record.ts";
 import type { Query } from "./query.ts";
 import type { Site } from "./site.ts";
 
-/** A kind of plugin, as it stands in the table of plugins. */
+/** A plugin as it stands in the table of plugins: it can be loaded. */
+export interface PluginEntry {
+  /** Its directive in the Corefile. */
+  readonly name: string;
+  readonly load: () => Promise<Plugin>;
+}
+
+/** A kind of plugin. */
 export interface Plugin {
   /** Its directive in the Corefile. */
   readonly name: string;

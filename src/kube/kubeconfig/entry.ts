@@ -122,3 +122,8 @@ export function readBounded(file: string, what: string): string {
     throw new KubeconfigError(`${what}: ${file} cannot be read: ${errorText(error)}`);
   }
 }
+
+/** True if there is something at the path. */
+export function fileExists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}

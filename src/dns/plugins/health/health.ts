@@ -37,7 +37,7 @@ export const health: Plugin = {
         while (await env.clock.sleep(probeEvery, signal)) {
           const start = env.clock.monotonic();
           try {
-            await fetch(`http://${own}:${port}/health`, { signal: AbortSignal.timeout(probeTimeout) });
+            await ask(`http://${own}:${port}/health`, AbortSignal.any([signal, AbortSignal.timeout(probeTimeout)]));
           } catch {
             if (!signal.aborted) failures.add(1);
           }
@@ -49,3 +49,12 @@ export const health: Plugin = {
     return undefined;
   },
 };
+
+/** Fetches a page. The global fetch would do as well, but takes 13 MB. */
+function ask(url: string, signal: AbortSignal): Promise<void> {
+  const { get } = process.getBuiltinModule("node:http");
+  return new Promise((resolve, reject) => {
+    const request = get(url, { signal }, (response) => response.resume().on("end", resolve).on("error", reject));
+    request.on("error", reject);
+  });
+}

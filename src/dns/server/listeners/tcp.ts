@@ -1,6 +1,5 @@
 /** DNS over TCP and over TLS (RFC 7766, RFC 7858). */
 import { createServer, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Settings } from "../site.ts";
 import { openPort } from "./connections.ts";
@@ -13,7 +12,9 @@ export async function listenTcp(listen: ListenAddress, context: ListenerContext)
   let dispatcher: Dispatcher | undefined;
   const secure =
     listen.transport === "tls" && settings.tls !== undefined
-      ? createTlsServer({ ...settings.tls, ALPNProtocols: ["dot"], allowHalfOpen: true, handshakeTimeout: 10_000 })
+      ? process
+          .getBuiltinModule("node:tls")
+          .createServer({ ...settings.tls, ALPNProtocols: ["dot"], allowHalfOpen: true, handshakeTimeout: 10_000 })
       : undefined;
   const server = secure ?? createServer({ allowHalfOpen: true });
   server.on(secure ? "secureConnection" : "connection", (socket: Socket) => {
