@@ -23,8 +23,11 @@ export class Writer {
   /** The first name of the message, nearly always the name that is asked for and answered. */
   #first = "";
   #firstAt = 0;
-  /** Suffixes of other names that were written, with their offsets; those of the first too if it has escapes. */
-  readonly #suffixes = new Map<string, number>();
+  /**
+   * Suffixes of other names that were written, with their offsets; those of the first too if it has escapes. Each
+   * message has its own map: one that is cleared again and again keeps its former tables from the garbage collector.
+   */
+  #suffixes = new Map<string, number>();
 
   /** @param capacity the largest message, in bytes. */
   constructor(capacity = 65535) {
@@ -36,7 +39,7 @@ export class Writer {
     this.at = 0;
     this.#end = Math.min(limit, this.#buffer.length);
     this.#first = "";
-    if (this.#suffixes.size > 0) this.#suffixes.clear();
+    if (this.#suffixes.size > 0) this.#suffixes = new Map();
   }
 
   /** Changes the size that the message may have. */

@@ -246,7 +246,7 @@ function endpointsOf(
   const targets: Target[] = [];
   for (const { endpoints, ports } of slices) {
     for (const endpoint of endpoints) {
-      const host = endpointName(endpoint, false);
+      const host = endpointName(endpoint);
       if (wanted !== "" && host !== wanted) continue;
       for (const port of ports) {
         if (matches(port)) targets.push({ address: endpoint.address, port: port.port, target: `${host}.${base}` });

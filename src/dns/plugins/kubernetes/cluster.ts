@@ -44,7 +44,7 @@ export class Cluster {
    */
   follow(source: Source, signal: AbortSignal): Promise<void> {
     const { directory } = this;
-    const { labels, namespaceLabels, namespaces, noEndpoints, pods } = this.#options;
+    const { endpointPodNames, labels, namespaceLabels, namespaces, noEndpoints, pods } = this.#options;
     const scopes: Selection[] = namespaces.size === 0 ? [{}] : [...namespaces].map((namespace) => ({ namespace }));
     const selections = scopes.map((scope) => ({ ...scope, ...(labels !== "" && { labels }) }));
     const done = new Promise<void>((resolve) => {
@@ -73,7 +73,7 @@ export class Cluster {
     );
     for (const selection of selections) {
       watch(dnsServices, selection, (event) => directory.changeService(event));
-      if (!noEndpoints) watch(dnsSlices, selection, (event) => this.#changeSlice(event));
+      if (!noEndpoints) watch(dnsSlices(endpointPodNames), selection, (event) => this.#changeSlice(event));
       if (pods === "verified") watch(dnsPods, selection, (event) => directory.changePod(event));
     }
     return done;

@@ -20,7 +20,7 @@ class MultiMap<V> {
     else this.#values.set(key, [there, value]);
   }
 
-  remove(key: string, value: V): void {
+  remove(key: string, value: V | undefined): void {
     const rest = this.get(key).filter((other) => other !== value);
     const [only] = rest;
     if (only === undefined) this.#values.delete(key);
@@ -36,8 +36,6 @@ export class Directory {
   readonly #byExternalIP = new MultiMap<DnsService>();
   readonly #byEndpointIP = new MultiMap<DnsSlice>();
   readonly #podsByIP = new MultiMap<DnsPod>();
-  readonly #podsByName = new Map<string, DnsPod>();
-  readonly #slicesByName = new Map<string, DnsSlice>();
   readonly #namespaces = new Set<string>();
   /** Counts every change of a service or endpoint. */
   version = 0;
@@ -86,13 +84,12 @@ export class Directory {
     else this.#namespaces.delete(event.object.name);
   }
 
-  changeService({ type, object }: ObjectEvent<DnsService>): void {
+  changeService(event: ObjectEvent<DnsService>): void {
+    const { type, object } = event;
+    const old = before(event);
     const key = `${object.name}.${object.namespace}`;
-    const old = this.#services.get(key);
-    if (old !== undefined) {
-      for (const address of old.clusterIPs) this.#byClusterIP.remove(address, old);
-      for (const address of old.externalIPs) this.#byExternalIP.remove(address, old);
-    }
+    for (const address of old?.clusterIPs ?? []) this.#byClusterIP.remove(address, old);
+    for (const address of old?.externalIPs ?? []) this.#byExternalIP.remove(address, old);
     this.version++;
     if (type === "delete") {
       this.#services.delete(key);
@@ -103,32 +100,31 @@ export class Directory {
     for (const address of object.externalIPs) this.#byExternalIP.add(address, object);
   }
 
-  changeSlice({ type, object }: ObjectEvent<DnsSlice>): void {
-    const key = `${object.namespace}/${object.name}`;
-    const old = this.#slicesByName.get(key);
+  changeSlice(event: ObjectEvent<DnsSlice>): void {
+    const { type, object } = event;
+    const old = before(event);
     if (old !== undefined) {
       this.#slices.remove(`${old.service}.${old.namespace}`, old);
       for (const address of addressesOf(old)) this.#byEndpointIP.remove(address, old);
     }
     this.version++;
-    if (type === "delete") {
-      this.#slicesByName.delete(key);
-      return;
-    }
-    this.#slicesByName.set(key, object);
+    if (type === "delete") return;
     this.#slices.add(`${object.service}.${object.namespace}`, object);
     for (const address of addressesOf(object)) this.#byEndpointIP.add(address, object);
   }
 
-  changePod({ type, object }: ObjectEvent<DnsPod>): void {
-    const key = `${object.namespace}/${object.name}`;
-    const old = this.#podsByName.get(key);
-    if (old !== undefined) for (const address of old.addresses) this.#podsByIP.remove(address, old);
-    this.#podsByName.delete(key);
+  changePod(event: ObjectEvent<DnsPod>): void {
+    const { type, object } = event;
+    const old = before(event);
+    for (const address of old?.addresses ?? []) this.#podsByIP.remove(address, old);
     if (type === "delete") return;
-    this.#podsByName.set(key, object);
     for (const address of object.addresses) this.#podsByIP.add(address, object);
   }
+}
+
+/** The object before a change; undefined if it is new. */
+function before<T>(event: ObjectEvent<T>): T | undefined {
+  return event.type === "delete" ? event.object : event.previous;
 }
 
 function addressesOf(slice: DnsSlice): ReadonlySet<Address> {

@@ -219,7 +219,7 @@ export class KubernetesHandler implements Handler {
       .flatMap(({ endpoints, service: owner, namespace }) =>
         endpoints
           .filter((endpoint) => endpoint.address === address)
-          .map((endpoint) => `${endpointName(endpoint, this.options.endpointPodNames)}.${owner}.${namespace}.svc`),
+          .map((endpoint) => `${endpointName(endpoint)}.${owner}.${namespace}.svc`),
       );
     return [...new Set(names)];
   }
@@ -268,7 +268,7 @@ export class KubernetesHandler implements Handler {
         if (service.kind === "clusterIP") {
           servers.set(joinName(`${owner}.${namespace}.svc`, zone), [...service.clusterIPs]);
         } else if (endpoint !== undefined) {
-          const label = endpointName(endpoint, this.options.endpointPodNames);
+          const label = endpointName(endpoint);
           const host = joinName(`${label}.${owner}.${namespace}.svc`, zone);
           servers.set(host, [...(servers.get(host) ?? []), local]);
         }

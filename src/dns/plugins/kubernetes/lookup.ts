@@ -10,8 +10,6 @@ export type PodMode = "disabled" | "insecure" | "verified";
 /** What lookups depend on beside the directory. */
 export interface LookupOptions {
   readonly pods: PodMode;
-  /** Endpoints without hostname are named by their pod. */
-  readonly endpointPodNames: boolean;
   /** Services without ready endpoints do not exist. */
   readonly ignoreEmpty: boolean;
   /** Endpoints are not watched: their names do not exist. */
@@ -160,7 +158,7 @@ function findEndpoints(directory: Directory, options: LookupOptions, cluster: Cl
   const items: Item[] = [];
   for (const { endpoints, ports } of directory.slices(key)) {
     for (const endpoint of endpoints) {
-      const hostname = endpointName(endpoint, options.endpointPodNames);
+      const hostname = endpointName(endpoint);
       if (cluster.endpoint !== "" && cluster.endpoint !== hostname.toLowerCase()) continue;
       for (const port of ports) {
         if (matches(cluster, port))
@@ -176,10 +174,9 @@ function matches(cluster: ClusterName, port: NamedPort): boolean {
   return cluster.protocol === "" || cluster.protocol === port.protocol.toLowerCase();
 }
 
-/** The label of an endpoint: its hostname, the name of its pod if wanted, or its address with dashes. */
-export function endpointName({ hostname, pod, address }: DnsEndpoint, usePodName: boolean): string {
+/** The label of an endpoint: its own, or its address with dashes. */
+export function endpointName({ hostname, address }: DnsEndpoint): string {
   if (hostname !== "") return hostname;
-  if (usePodName && pod !== "") return pod;
   const dashed = address.replace(/[.:]/g, "-");
   return dashed.endsWith("-") ? `${dashed}0` : dashed;
 }

@@ -47,11 +47,8 @@ export interface DnsSlice {
 /** A ready endpoint. */
 export interface DnsEndpoint {
   readonly address: Address;
-  /** Empty where there is none. */
+  /** Its label: empty where it has none, and its address stands for it. */
   readonly hostname: string;
-  /** The pod behind it, empty where there is none or its name is no label. */
-  readonly pod: string;
-  readonly nodeName: string;
 }
 
 /** A namespace. */
@@ -79,15 +76,21 @@ export const dnsServices: Resource<DnsService> = {
   project: projectService,
 };
 
-/** EndpointSlices. */
-export const dnsSlices: Resource<DnsSlice> = {
-  group: "discovery.k8s.io",
-  version: "v1",
-  kind: "EndpointSlice",
-  plural: "endpointslices",
-  namespaced: true,
-  project: projectSlice,
-};
+/**
+ * EndpointSlices.
+ *
+ * @param podNames endpoints without hostname are labelled with the name of their pod.
+ */
+export function dnsSlices(podNames: boolean): Resource<DnsSlice> {
+  return {
+    group: "discovery.k8s.io",
+    version: "v1",
+    kind: "EndpointSlice",
+    plural: "endpointslices",
+    namespaced: true,
+    project: (raw) => projectSlice(raw, podNames),
+  };
+}
 
 /** Namespaces. */
 export const dnsNamespaces: Resource<DnsNamespace> = {
@@ -151,7 +154,7 @@ function projectService(raw: unknown): Projected<DnsService> {
   return problems.result(() => service);
 }
 
-function projectSlice(raw: unknown): Projected<DnsSlice> {
+function projectSlice(raw: unknown, podNames: boolean): Projected<DnsSlice> {
   const problems = new Problems();
   const root = problems.fields("EndpointSlice", raw);
   if (root.addressType === "FQDN") return { outcome: "ignored" };
@@ -164,28 +167,25 @@ function projectSlice(raw: unknown): Projected<DnsSlice> {
     name: problems.name("metadata.name", metadata.name, "subdomain"),
     service: intern(service),
     ports: readPorts("ports", root.ports, problems),
-    endpoints: problems.each("endpoints", root.endpoints, (path, item) => readEndpoint(path, item, problems)),
+    endpoints: problems.each("endpoints", root.endpoints, (path, item) => readEndpoint(path, item, podNames, problems)),
     lastChangeTriggerTime: Number.isNaN(time) ? 0 : time,
   };
   return problems.result(() => slice);
 }
 
 /** A ready endpoint; undefined if it is not ready. */
-function readEndpoint(path: string, item: unknown, problems: Problems): DnsEndpoint | undefined {
+function readEndpoint(path: string, item: unknown, podNames: boolean, problems: Problems): DnsEndpoint | undefined {
   const entry = problems.fields(path, item);
   const conditions = problems.fields(`${path}.conditions`, entry.conditions);
   if (!problems.flag(`${path}.conditions.ready`, conditions.ready, true)) return undefined;
   const [first] = problems.list(`${path}.addresses`, entry.addresses);
   const address = problems.address(`${path}.addresses[0]`, first);
   if (address === undefined) return undefined;
+  const hostname = problems.text(`${path}.hostname`, entry.hostname);
+  if (hostname !== "" || !podNames) return { address, hostname };
   const target = problems.fields(`${path}.targetRef`, entry.targetRef);
   const pod = target.kind === "Pod" ? problems.text(`${path}.targetRef.name`, target.name) : "";
-  return {
-    address,
-    hostname: problems.text(`${path}.hostname`, entry.hostname),
-    pod: pod.length > 63 ? "" : pod,
-    nodeName: intern(problems.text(`${path}.nodeName`, entry.nodeName)),
-  };
+  return { address, hostname: pod.length > 63 ? "" : pod };
 }
 
 function projectPod(raw: unknown): Projected<DnsPod> {

@@ -11,6 +11,8 @@ export interface KubernetesOptions extends LookupOptions {
   /** The first zone that is not a reverse zone: targets of PTR records are in it. */
   readonly primaryZone: string;
   readonly connection: Connection;
+  /** Endpoints without hostname are named by their pod. */
+  readonly endpointPodNames: boolean;
   /** Label selector of services, slices and pods; empty for all. */
   readonly labels: string;
   /** Label selector of namespaces; empty for all. */

@@ -48,7 +48,7 @@ function* recordsOf(
   if (service.kind !== "headless") return;
   for (const { endpoints, ports } of directory.slices(`${service.name}.${service.namespace}`)) {
     for (const endpoint of endpoints) {
-      const host = `${endpointName(endpoint, options.endpointPodNames)}.${owner}`;
+      const host = `${endpointName(endpoint)}.${owner}`;
       yield addressRecord(owner, ttl, endpoint.address);
       yield addressRecord(host, ttl, endpoint.address);
       for (const { name, protocol, port } of ports) {
