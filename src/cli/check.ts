@@ -12,6 +12,7 @@ import { durationFlag, parseFlags, stringFlag, switchFlag } from "../config/flag
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { KubeClient } from "../kube/client.ts";
 import { findCluster, KubeconfigError } from "../kube/kubeconfig.ts";
+import { enterWorldWith } from "../lab/world.ts";
 import { errorText } from "../telemetry/log.ts";
 import { capture, largestDocument, parseSnapshot, type Snapshot } from "../trace/snapshot/index.ts";
 import { readObjects } from "../trace/snapshot/readobjects.ts";
@@ -79,6 +80,7 @@ export const check: Command = {
     if (values.snapshot !== "" && values.namespace !== "") throw wrong("--snapshot and --namespace exclude each other");
     if (values.snapshot !== "" && values.watch) throw wrong("--watch needs a node: a snapshot does not change");
     if (values.interval < 100) throw wrong("--interval must be 100ms or more");
+    if (values.namespace !== "") enterWorldWith(values.namespace);
     const client = clientOf(values, context);
     try {
       return values.watch ? await watch(values, client, context) : await once(values, client, context);

@@ -1,12 +1,13 @@
 /** `portolan lab`: a cluster on this machine. Its commands are the files of the folder `lab`. */
 import { formatFlags, parseFlags } from "../config/flags.ts";
 import { closestName } from "../config/problems.ts";
+import { enterWorld } from "../lab/world.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 import { mode, netem, node } from "./lab/change.ts";
 import { breaking, quiz, repair } from "./lab/faults.ts";
 import { down, reset, supervise, up } from "./lab/lifecycle.ts";
 import { logs, status } from "./lab/look.ts";
-import { commonFlags, type LabPart, wrongUsage } from "./lab/part.ts";
+import { commonFlags, type LabPart, labNameOf, wrongUsage } from "./lab/part.ts";
 import { apply, exec, kubectl } from "./lab/use.ts";
 
 const parts: readonly LabPart[] = [
@@ -31,7 +32,7 @@ const parts: readonly LabPart[] = [
 export const lab: Command = {
   name: "lab",
   summary: "A cluster on this machine, to learn on, to try things and to break them",
-  description: `Nodes and pods are network namespaces, the API server is one that kubectl talks to, and every node has its own "portolan proxy". Needs root. Commands:\n\n${partList()}\n"portolan lab COMMAND --help" shows the flags of one.`,
+  description: `Nodes and pods are network namespaces, the API server is one that kubectl talks to, and every node has its own "portolan proxy". Commands:\n\n${partList()}\n"portolan lab COMMAND --help" shows the flags of one.`,
   usage: "COMMAND [flags]",
   examples: [
     { line: "portolan lab up --nodes 3 --zones a,b,c", what: "three nodes, each in a zone of its own" },
@@ -80,6 +81,7 @@ async function runPart(part: LabPart, args: readonly string[], context: CommandC
     return exitStatus.ok;
   }
   const { values, given, rest } = parseFlags(flags, own);
+  if (part.world !== undefined) enterWorld(labNameOf(values), part.world === "makes");
   return part.run({ values, given, args: rest, tail, context } as never);
 }
 

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
+import { enterWorldWith } from "../lab/world.ts";
 import { capture, formatSnapshot } from "../trace/snapshot/index.ts";
 import { type Command, commandHelp, exitStatus } from "./command.ts";
 
@@ -35,6 +36,7 @@ export const snapshot: Command = {
       context.out(commandHelp(snapshot));
       return exitStatus.ok;
     }
+    if (values.namespace !== "") enterWorldWith(values.namespace);
     const taken = await capture(values.namespace === "" ? undefined : values.namespace);
     const text = formatSnapshot(taken);
     for (const each of taken.missing) context.err(`not in the snapshot: ${each}\n`);

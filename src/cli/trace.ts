@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { intFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
+import { enterWorldWith } from "../lab/world.ts";
 import { type Address, familyOf, tryParseAddress } from "../net/address.ts";
 import { tryParseHostPort } from "../net/protocol.ts";
 import { formatWalk, type Summary, summaryOf, walkAsJson } from "../trace/render/index.ts";
@@ -71,6 +72,7 @@ export const trace: Command = {
     }
     const question = questionOf(values, rest);
     const { verbose, namespace, snapshot: file } = values;
+    if (namespace !== "") enterWorldWith(namespace);
     const snapshot = file === "" ? await capture(namespace === "" ? undefined : namespace) : readSnapshot(file);
     for (const each of snapshot.missing) context.err(`not in the snapshot: ${each}\n`);
     let walked: ReturnType<typeof walk>;

@@ -11,9 +11,12 @@ export interface Disguise {
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** Gives its process a host name, and puts files over others; then becomes the program. */
+/**
+ * Gives its process a host name, and puts files over others; then becomes the program. Only the machine's root may write
+ * the file of the name; hostname(1), which not every machine has, makes the system call.
+ */
 const disguise = `
-printf %s "$1" > /proc/sys/kernel/hostname
+hostname "$1" 2> /dev/null || printf %s "$1" > /proc/sys/kernel/hostname
 shift
 while [ "$1" != -- ]; do mount --bind "$2" "$1" || exit 125; shift 2; done
 shift
@@ -68,10 +71,14 @@ export function processesInside(namespaces: readonly string[]): readonly number[
   const existing = new Set(listNamespaces());
   const wanted = new Set(namespaces.filter((name) => existing.has(name)).map((name) => namespaceId(name)));
   if (wanted.size === 0) return [];
+  return processIds().filter((pid) => wanted.has(namespaceOf(pid)));
+}
+
+/** The ids of all processes that /proc shows, sorted. */
+export function processIds(): readonly number[] {
   return readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
-    .filter((pid) => wanted.has(namespaceOf(pid)))
     .sort((a, b) => a - b);
 }
 

@@ -27,6 +27,8 @@ export interface LabParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
+  /** A socket of the machine's, bound to the port of the API server, where this process is in another network. */
+  readonly port: number | undefined;
   /** Told what it is doing while it starts. */
   readonly progress: (text: string) => void;
 }
@@ -238,7 +240,8 @@ export class Lab {
       pods: podAccess(folder, name),
       report,
     };
-    const port = folder.read()?.apiPort ?? 0;
+    const { port: socket } = this.#parts;
+    const port = socket === undefined ? (folder.read()?.apiPort ?? 0) : await this.#gate.openSocket(socket);
     this.#server = await startApiServer({ ...options, port }).catch((error: unknown) => {
       // The port that it had before belongs to somebody else now.
       if (isSystemError(error, "EADDRINUSE")) return startApiServer({ ...options, port: 0 });

@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 import { signalProcess } from "../kernel/programs.ts";
 import { systemClock } from "../telemetry/clock.ts";
 import { type ControlRequest, control, type LabStatus } from "./control.ts";
-import { sweep } from "./network/machines.ts";
 import { type LabSpec, type LabWishes, makeSpec } from "./plan/spec.ts";
 import { LabFolder } from "./state.ts";
+import { handPort, sweepLab, takePort } from "./world.ts";
 
 /** What became of a wish for a lab. */
 export interface UpResult {
@@ -42,7 +42,6 @@ export async function up(
   progress: (text: string) => void,
   signal: AbortSignal,
 ): Promise<UpResult> {
-  needRoot();
   const folder = new LabFolder(wishes.name);
   if (folder.supervisor() !== undefined) return { started: false, status: await untilReady(folder, progress, signal) };
   const { name } = wishes;
@@ -69,7 +68,6 @@ function specFor(wishes: PartialWishes, before: LabSpec | undefined): LabSpec {
 
 /** Ends a lab; what its API holds stays for the next time. @returns whether there was anything to end. */
 export async function down(name: string): Promise<boolean> {
-  needRoot();
   const folder = new LabFolder(name);
   const pid = folder.supervisor();
   if (pid !== undefined) {
@@ -81,7 +79,7 @@ export async function down(name: string): Promise<boolean> {
     }
   }
   // What a crash, or a reboot, left behind.
-  sweep(name);
+  sweepLab(name);
   const known = folder.read() !== undefined;
   folder.removeTraces();
   folder.release();
@@ -118,21 +116,16 @@ export function runningLab(name: string): LabFolder {
   return folder;
 }
 
-function needRoot(): void {
-  if (process.getuid?.() !== 0) {
-    throw new Error("a lab makes network namespaces, so it needs root: run it with sudo");
-  }
-}
-
 function startSupervisor(folder: LabFolder, name: string): void {
   mkdirSync(folder.path, { recursive: true, mode: 0o700 });
   if ((statSync(folder.log, { throwIfNoEntry: false })?.size ?? 0) > longLog) renameSync(folder.log, `${folder.log}.1`);
   const log = openSync(folder.log, "a");
+  const { env, files } = handPort(takePort());
   try {
     const child = spawn(
       process.execPath,
       ["--disable-warning=ExperimentalWarning", program, "lab", "supervise", "--name", name],
-      { detached: true, stdio: ["ignore", log, log], cwd: "/" },
+      { detached: true, stdio: ["ignore", log, log, ...files], cwd: "/", env },
     );
     child.unref();
     if (child.pid === undefined) throw new Error("the supervisor cannot be started");

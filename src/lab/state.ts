@@ -9,7 +9,8 @@
  * - `fault.json`: what was broken on purpose
  */
 import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isSystemError } from "../kernel/errno.ts";
 import { processStart } from "../kernel/programs.ts";
@@ -18,9 +19,19 @@ import { type LabSpec, labNameProblem } from "./plan/spec.ts";
 /** Milliseconds in which whoever else wants to be the supervisor has done what it would. */
 const settling = 30;
 
-/** Where labs lie: below XDG_STATE_HOME where that is set, else in /var/lib. */
-export function labsFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  return join(env.XDG_STATE_HOME || "/var/lib", "portolan", "lab");
+/**
+ * Where programs of this user keep what shall last: XDG_STATE_HOME where that is set, else /var/lib for root and
+ * ~/.local/state for others (the XDG Base Directory Specification, which passes over paths that are relative).
+ */
+export function stateHome(): string {
+  const { XDG_STATE_HOME: wanted = "" } = process.env;
+  if (isAbsolute(wanted)) return wanted;
+  return process.getuid?.() === 0 ? "/var/lib" : join(homedir(), ".local", "state");
+}
+
+/** Where labs lie. */
+export function labsFolder(): string {
+  return join(stateHome(), "portolan", "lab");
 }
 
 /** The names of all labs that left something on disk, sorted. */

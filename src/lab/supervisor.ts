@@ -5,6 +5,7 @@ import { errorText, LogWriter } from "../telemetry/log.ts";
 import { type ControlRequest, type LabStatus, listenForControl } from "./control.ts";
 import { Lab } from "./lab.ts";
 import type { LabFolder } from "./state.ts";
+import { takePort } from "./world.ts";
 
 /** What {@link supervise} needs. */
 export interface SuperviseOptions {
@@ -26,13 +27,14 @@ export async function supervise({ folder, version, write, signal }: SuperviseOpt
   if (record === undefined) throw new Error(`${folder.path} holds no lab`);
   if (!(await folder.claim())) throw new Error(`the lab runs already, kept by process ${folder.supervisor()}`);
   folder.removeTraces();
+  const port = takePort();
   const log = new LogWriter({ clock: systemClock, pid: process.pid, write });
   let state: Pick<LabStatus, "phase" | "message"> = { phase: "starting", message: "" };
   const progress = (message: string) => {
     log.info("Starting", { part: message });
     state = { phase: "starting", message };
   };
-  const lab = new Lab(record.spec, { folder, clock: systemClock, log, version, progress });
+  const lab = new Lab(record.spec, { folder, clock: systemClock, log, version, port, progress });
   // One change at a time; looking is always allowed.
   let last: Promise<unknown> = Promise.resolve();
   const control = await listenForControl(folder.socket, async (request) => {

@@ -23,6 +23,7 @@ export const mode = labPart({
 /** `lab netem`. */
 export const netem = labPart({
   name: "netem",
+  world: "enters",
   usage: "[--delay TIME] [--loss PERCENT] [--node NODE]",
   summary: "Make the wire between the machines slow or lossy; without flags, whole again",
   flags: {

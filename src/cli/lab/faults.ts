@@ -22,6 +22,7 @@ function serviceOf(text: string): { readonly namespace: string; readonly name: s
 /** `lab break`. */
 export const breaking = labPart({
   name: "break",
+  world: "enters",
   usage: "[FAULT] [--service SERVICE]",
   summary: "Break something that breaks in real life; without a name, list what can be broken",
   flags: serviceFlag,
@@ -41,6 +42,7 @@ export const breaking = labPart({
 /** `lab repair`. */
 export const repair = labPart({
   name: "repair",
+  world: "enters",
   usage: "[FAULT]",
   summary: "Undo what was broken",
   flags: {},
@@ -55,6 +57,7 @@ export const repair = labPart({
 /** `lab quiz`. */
 export const quiz = labPart({
   name: "quiz",
+  world: "enters",
   usage: "[--service SERVICE]",
   summary: "Break one thing at random, let you find out which, and explain it",
   flags: serviceFlag,

@@ -9,6 +9,7 @@ import { checkMode, labNameOf, labPart, wrongUsage } from "./part.ts";
 /** `lab up`. */
 export const up = labPart({
   name: "up",
+  world: "makes",
   usage: "[--nodes N] [--mode MODE] [--dual-stack] [--zones A,B] [--demo]",
   summary: "Start a lab, and wait until it is ready",
   flags: {
@@ -33,9 +34,6 @@ export const up = labPart({
       ...(given.has("zones") && { zones: values.zones }),
     };
     if (values.demo) {
-      if (process.getuid?.() !== 0) {
-        throw new Error('the demo makes network namespaces, so it needs root: run "sudo npm start"');
-      }
       const { runDemo } = await import("../../lab/demo.ts");
       await runDemo({ wishes, out: context.out, signal: context.signal });
       return exitStatus.ok;
@@ -84,6 +82,7 @@ export const reset = labPart({
 /** `lab supervise`: what `up` starts in the background. */
 export const supervise = labPart({
   name: "supervise",
+  world: "makes",
   usage: "",
   summary: "Keep a lab running in the foreground, as up does in the background",
   flags: {},

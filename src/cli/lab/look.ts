@@ -59,6 +59,7 @@ export const status = labPart({
 /** `lab logs`. */
 export const logs = labPart({
   name: "logs",
+  world: "enters",
   usage: "[POD|NODE] [-c CONTAINER] [-n NAMESPACE] [-f]",
   summary: "Show the log of a pod, of a node's proxy, or of the lab itself",
   flags: {

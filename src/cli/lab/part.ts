@@ -30,6 +30,8 @@ export interface LabPart {
   /** One line, without a full stop. */
   readonly summary: string;
   readonly flags: Flags;
+  /** For those that look into the lab's network namespaces: whether they make its world where it does not run. */
+  readonly world?: "makes" | "enters";
   /** @returns the exit status. */
   run(input: PartInput<Flags>): Promise<number>;
 }

@@ -7,6 +7,7 @@ import { labNameOf, labPart, wrongUsage } from "./part.ts";
 /** `lab exec`. */
 export const exec = labPart({
   name: "exec",
+  world: "enters",
   usage: "POD|NODE|outside [-n NAMESPACE] -- COMMAND...",
   summary: "Run a program of this machine in a pod, on a node, or outside of the cluster",
   flags: { namespace: stringFlag("default", { shorthand: "n", help: "Namespace of the pod." }) },

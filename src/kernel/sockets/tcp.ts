@@ -6,9 +6,9 @@
 import { connect, type Server, type Socket } from "node:net";
 import { type Address, familyOf } from "../../net/address.ts";
 import { isSystemError } from "../errno.ts";
-import { getsockopt, SOL } from "../ffi.ts";
+import { AF, bind, close, getsockopt, ioctl, SO, SOCK, SOL, setsockopt, socket } from "../ffi.ts";
 import { inNamespace } from "../namespace.ts";
-import { peerAddress, peerPort } from "./udp.ts";
+import { peerAddress, peerPort, socketAddress } from "./udp.ts";
 
 /** A host name that is looked up nowhere: a name, unlike an address, is "resolved" by a function of ours, at once. */
 const nowhere = "namespace.invalid";
@@ -38,6 +38,34 @@ export function listenInside(namespace: string, server: Server, port: number): v
   inNamespace(namespace, () => {
     server.listen(port);
   });
+}
+
+/**
+ * Binds a socket to a port, for a server of the program that this process becomes: it stays open on execve(2), and in
+ * the network namespace that it was made in.
+ *
+ * @param port 0 for a free one.
+ * @returns its file descriptor, to be handed to {@link keepFromPrograms} there.
+ * @throws {SystemError} EADDRINUSE if the port is taken.
+ */
+export function bindForSuccessor(address: Address, port: number): number {
+  const fd = socket(familyOf(address) === "IPv6" ? AF.inet6 : AF.inet, SOCK.stream, 0);
+  try {
+    setsockopt(fd, SOL.socket, SO.reuseaddr, 1);
+    bind(fd, socketAddress(address, port));
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** `FIOCLEX` of asm-generic/ioctls.h. */
+const closeOnExec = 0x5451;
+
+/** Keeps a file descriptor from the programs that this process starts, unless they are given it. */
+export function keepFromPrograms(fd: number): void {
+  ioctl(fd, closeOnExec, new Uint8Array(0));
 }
 
 /** `SO_ORIGINAL_DST` of linux/netfilter_ipv4.h, `IP6T_SO_ORIGINAL_DST` of linux/netfilter_ipv6/ip6_tables.h. */
