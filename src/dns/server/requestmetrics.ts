@@ -1,5 +1,6 @@
 /** The metrics about queries that every server has. */
-import type { Counter, Family, Histogram } from "../../telemetry/metrics.ts";
+import type { Family } from "../../net/address.ts";
+import type { Counter, Histogram, Family as MetricFamily } from "../../telemetry/metrics.ts";
 import { rcodeName, TYPE, typeName } from "../wire/codes.ts";
 import { type Metrics, sizeBuckets, timeBuckets } from "./metrics.ts";
 import type { Reply } from "./plugin.ts";
@@ -27,6 +28,11 @@ const commonTypes: ReadonlySet<number> = new Set([
 
 /** The counters of one server, zone, view and kind of client, bound once. */
 interface Bound {
+  readonly server: string;
+  readonly zone: string;
+  readonly view: string;
+  readonly protocol: "udp" | "tcp";
+  readonly family: Family;
   readonly requests: Map<number, Counter>;
   readonly responses: Map<string, Counter>;
   readonly duration: Histogram;
@@ -39,13 +45,15 @@ interface Bound {
 export class RequestMetrics {
   /** Errors that are bugs: thrown by a plugin without being meant for the client. */
   readonly panics: Counter;
-  readonly #requests: Family<Counter>;
-  readonly #duration: Family<Histogram>;
-  readonly #requestSize: Family<Histogram>;
-  readonly #dnssec: Family<Counter>;
-  readonly #responseSize: Family<Histogram>;
-  readonly #responses: Family<Counter>;
-  readonly #bound = new Map<string, Map<string, Bound>>();
+  readonly #requests: MetricFamily<Counter>;
+  readonly #duration: MetricFamily<Histogram>;
+  readonly #requestSize: MetricFamily<Histogram>;
+  readonly #dnssec: MetricFamily<Counter>;
+  readonly #responseSize: MetricFamily<Histogram>;
+  readonly #responses: MetricFamily<Counter>;
+  readonly #bound = new Map<string, Bound>();
+  /** The counters that were used last, which the next query most probably counts in too. */
+  #last: Bound | undefined;
 
   constructor(metrics: Metrics) {
     const zone = ["server", "zone", "view"];
@@ -96,7 +104,7 @@ export class RequestMetrics {
    * @param seconds from its arrival to its reply.
    */
   answered(server: string, view: string, query: Query, answer: Reply, size: number, seconds: number): void {
-    const bound = this.#bind(server, query.state.zone, view, query);
+    const bound = this.#bind(server, view, query);
     const type = commonTypes.has(query.type) ? query.type : 0;
     let requests = bound.requests.get(type);
     if (requests === undefined) {
@@ -128,18 +136,30 @@ export class RequestMetrics {
     this.#responses.labels(server, "dropped", "", rcodeName(rcode), "").add(1);
   }
 
-  #bind(server: string, zone: string, view: string, query: Query): Bound {
+  #bind(server: string, view: string, query: Query): Bound {
+    const { zone } = query.state;
+    const { family } = query.client;
     const protocol = protocolLabel(query);
-    const key = `${protocol}${query.client.family}${view}`;
-    let zones = this.#bound.get(key);
-    if (zones === undefined) {
-      zones = new Map();
-      this.#bound.set(key, zones);
+    const last = this.#last;
+    if (
+      last !== undefined &&
+      last.server === server &&
+      last.zone === zone &&
+      last.view === view &&
+      last.protocol === protocol &&
+      last.family === family
+    ) {
+      return last;
     }
-    const name = server + zone;
-    let bound = zones.get(name);
+    const key = `${protocol} ${family} ${server} ${zone} ${view}`;
+    let bound = this.#bound.get(key);
     if (bound === undefined) {
       bound = {
+        server,
+        zone,
+        view,
+        protocol,
+        family,
         requests: new Map(),
         responses: new Map(),
         duration: this.#duration.labels(server, zone, view),
@@ -147,8 +167,9 @@ export class RequestMetrics {
         responseSize: this.#responseSize.labels(server, zone, view, protocol),
         dnssec: this.#dnssec.labels(server, zone, view),
       };
-      zones.set(name, bound);
+      this.#bound.set(key, bound);
     }
+    this.#last = bound;
     return bound;
   }
 }

@@ -23,6 +23,8 @@ export class Writer {
   /** The first name of the message, nearly always the name that is asked for and answered. */
   #first = "";
   #firstAt = 0;
+  /** True if it has no escapes: each character is a byte then, and each dot a length. */
+  #firstPlain = false;
   /**
    * Suffixes of other names that were written, with their offsets; those of the first too if it has escapes. Each
    * message has its own map: one that is cleared again and again keeps its former tables from the garbage collector.
@@ -114,6 +116,7 @@ export class Writer {
     } else if (this.#first === "" && this.at <= MAX_POINTER && name !== ".") {
       this.#first = name;
       this.#firstAt = this.at;
+      this.#firstPlain = !name.includes("\\");
       this.plainDomain(name);
     } else {
       this.#compressed(name);
@@ -128,8 +131,7 @@ export class Writer {
 
   #compressed(name: string): void {
     const suffixes = this.#suffixes;
-    const first = this.#first;
-    if (suffixes.size === 0 && first.includes("\\")) this.#remember(first, this.#firstAt);
+    if (suffixes.size === 0 && !this.#firstPlain) this.#remember(this.#first, this.#firstAt);
     for (let start = 0; start < name.length && name !== "."; ) {
       const suffix = start === 0 ? name : name.slice(start);
       const known = this.#inFirst(suffix) ?? suffixes.get(suffix);
@@ -143,12 +145,12 @@ export class Writer {
     this.u8(0);
   }
 
-  /** Where a suffix of the first name stands: without escapes, each character is a byte, and each dot a length. */
+  /** Where a suffix of the first name stands. */
   #inFirst(suffix: string): number | undefined {
     const first = this.#first;
     const before = first.length - suffix.length;
-    if (before < 0 || !first.endsWith(suffix) || first.includes("\\")) return undefined;
-    if (before > 0 && first.charCodeAt(before - 1) !== 46) return undefined;
+    if (before < 0 || !this.#firstPlain) return undefined;
+    if ((before > 0 && first.charCodeAt(before - 1) !== 46) || !first.endsWith(suffix)) return undefined;
     const at = this.#firstAt + before;
     return at <= MAX_POINTER ? at : undefined;
   }

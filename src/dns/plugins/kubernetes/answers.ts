@@ -33,17 +33,22 @@ export function serviceRecords(
   items: readonly Item[],
 ): { readonly answer: ResourceRecord[]; readonly additional: ResourceRecord[] } {
   const weight = Math.max(1, Math.floor(100 / items.length));
-  const answer = new Map<string, ResourceRecord>();
-  const additional = new Map<string, ResourceRecord>();
+  const answer: ResourceRecord[] = [];
+  const additional: ResourceRecord[] = [];
+  const seen = items.length > 1 ? new Set<string>() : undefined;
+  const add = (list: ResourceRecord[], key: string, made: ResourceRecord) => {
+    if (seen?.has(key)) return;
+    seen?.add(key);
+    list.push(made);
+  };
   for (const { address, port, target } of items) {
     if (port < 0) continue;
     const host = joinName(target, zone);
-    const key = `${host} ${port}`;
-    if (!answer.has(key)) answer.set(key, record(owner, "SRV", ttl, { priority: 0, weight, port, host }));
+    add(answer, `${host} ${port}`, record(owner, "SRV", ttl, { priority: 0, weight, port, host }));
     const type = address.includes(":") ? "AAAA" : "A";
-    additional.set(`${host} ${address}`, record(host, type, ttl, { address }));
+    add(additional, `${host} ${address}`, record(host, type, ttl, { address }));
   }
-  return { answer: [...answer.values()], additional: [...additional.values()] };
+  return { answer, additional };
 }
 
 /** The SOA record of a zone. */
