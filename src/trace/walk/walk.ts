@@ -97,8 +97,8 @@ function sourceOf(
   destination: Address,
 ): Address | undefined {
   if (route === undefined) return undefined;
-  if (route.type === "local") return destination;
   if (route.preferredSource !== undefined) return route.preferredSource;
+  if (route.type === "local") return destination;
   const [hop] = usableHops(route);
   return hop?.interface === undefined ? undefined : world.routing.sourceFor(hop.interface, hop.gateway ?? destination);
 }
