@@ -107,6 +107,9 @@ function stepLine(step: Step, verbose: boolean): string | undefined {
       return `routing: ${step.text}`;
     case "assumption":
       return `  depends: taken for granted here: ${step.text}`;
+    case "place":
+      return `[${step.place}]`;
+    case "link":
     case "rewrite":
     case "note":
       return `  ${step.text}`;
@@ -179,6 +182,12 @@ export function sentence(outcome: Outcome): string {
       return `dropped as a martian: ${outcome.why}`;
     case "forwarding off":
       return `dropped: this node does not forward: ${outcome.why}`;
+    case "no neighbour":
+    case "not bridged":
+    case "too long":
+    case "loop":
+    case "not awaited":
+      return `lost: ${outcome.why}`;
     case "unknown":
       return `unknown: ${outcome.why}`;
   }

@@ -4,7 +4,8 @@ import { formatHostPort } from "../../net/protocol.ts";
 import { join, type Passage, type Recording, runBaseChain } from "./chain.ts";
 import { type Balanced, balance, hasIpvs, ipvsPriority } from "./ipvs.ts";
 import { hasPorts, type Packet } from "./packet.ts";
-import { type Connection, type Ended, type State, withStep } from "./state.ts";
+import { type Ended, type State, withStep } from "./state.ts";
+import { track, translateKnown } from "./track.ts";
 import type { World } from "./world.ts";
 
 /** The priorities of the kernel's own work (`NF_IP_PRI_CONNTRACK`, `..._NAT_DST`, `..._NAT_SRC`). */
@@ -28,7 +29,10 @@ export function runHook(hook: IpHook, states: readonly State[], world: World, re
   const where = { family, hook } as const;
   const visitors: Visitor[] = [];
   if (hook === "prerouting" || hook === "output") {
-    visitors.push({ priority: conntrackPriority, visit: (all) => ({ states: all.map(track), ended: [] }) });
+    visitors.push({
+      priority: conntrackPriority,
+      visit: (all) => ({ states: all.map((state) => track(world, state)), ended: [] }),
+    });
   }
   for (const chain of chains) {
     if (chain.base?.type === "nat") continue;
@@ -41,12 +45,46 @@ export function runHook(hook: IpHook, states: readonly State[], world: World, re
   if (hook !== "forward") {
     visitors.push({
       priority: natPriority[hook],
-      visit: (all) => translate(hook, nat, all, (chain, some) => runBaseChain(chain, some, where, world, recording)),
+      visit: (all) =>
+        translate(hook, nat, all, world, (chain, some) => runBaseChain(chain, some, where, world, recording)),
     });
   }
   if ((hook === "input" || hook === "output") && hasIpvs(world)) {
     visitors.push({ priority: ipvsPriority[hook], visit: (all) => balance(hook, all, world) });
   }
+  return visitAll(visitors, states);
+}
+
+/** The hooks of frames on a bridge. */
+export type BridgeHook = "prerouting" | "input" | "forward" | "output" | "postrouting";
+
+/** The priority at which frames with IP packets are shown to the hooks of IP (`NF_BR_PRI_BRNF`). */
+const bridgedPriority = 0;
+
+/**
+ * Runs the chains of family bridge at a hook.
+ *
+ * @param bridged what happens between them where bridged packets are shown to the hooks of IP, too.
+ */
+export function runBridgeHook(
+  hook: BridgeHook,
+  states: readonly State[],
+  world: World,
+  recording: Recording,
+  bridged?: (states: readonly State[]) => Passage,
+): Passage {
+  const where = { family: "bridge", hook } as const;
+  const visitors = hooked(world, hook, ["bridge"]).map((chain): Visitor => {
+    return {
+      priority: chain.base?.priority ?? 0,
+      visit: (all) => runBaseChain(chain, all, where, world, recording),
+    };
+  });
+  if (bridged !== undefined) visitors.push({ priority: bridgedPriority, visit: bridged });
+  return visitAll(visitors, states);
+}
+
+function visitAll(visitors: Visitor[], states: readonly State[]): Balanced {
   visitors.sort((a, b) => a.priority - b.priority);
   const ended: Ended[] = [];
   const sent: State[] = [];
@@ -69,22 +107,6 @@ export function hooked(world: World, hook: Hook, families: readonly string[]): r
     .toSorted((a, b) => (a.base?.priority ?? 0) - (b.base?.priority ?? 0));
 }
 
-/** The tracker sees the packet for the first time. */
-function track(state: State): State {
-  if (state.connection !== undefined) return state;
-  const connection: Connection = {
-    state: "new",
-    mark: 0,
-    original: state.packet,
-    destinationTranslated: false,
-    sourceTranslated: false,
-    destinationSettled: false,
-    sourceSettled: false,
-    confirmed: false,
-  };
-  return { ...state, connection };
-}
-
 /**
  * Address translation: each side of a connection is settled once, by the first chain of type nat that translates. What
  * no chain translates stays as it is, for good.
@@ -93,9 +115,11 @@ function translate(
   hook: Exclude<IpHook, "forward">,
   chains: readonly Chain[],
   states: readonly State[],
+  world: World,
   run: (chain: Chain, states: readonly State[]) => Passage,
 ): Passage {
-  const side = hook === "prerouting" || hook === "output" ? "destinationSettled" : "sourceSettled";
+  const what = hook === "prerouting" || hook === "output" ? "destination" : "source";
+  const side = `${what}Settled` as const;
   const done: State[] = [];
   const ended: Ended[] = [];
   let open: State[] = [];
@@ -113,7 +137,7 @@ function translate(
   for (const state of open) {
     done.push(state.connection === undefined ? state : { ...state, connection: { ...state.connection, [side]: true } });
   }
-  return { states: done, ended };
+  return { states: done.map((state) => translateKnown(what, world, state)), ended };
 }
 
 /** A packet's header in one line: `TCP 10.0.0.1:? > 10.0.0.2:80`. */

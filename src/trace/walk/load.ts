@@ -11,9 +11,17 @@ import {
   u16Bytes,
 } from "../../kernel/nftables/index.ts";
 import { type Address, addressBytes, familyOf } from "../../net/address.ts";
-import { type Bytes, knownBytes, networkHeader, type Packet, transportHeader, unknownBytes } from "./packet.ts";
+import {
+  type Bytes,
+  knownBytes,
+  networkHeader,
+  type Packet,
+  tcpFlags,
+  transportHeader,
+  unknownBytes,
+} from "./packet.ts";
 import { usableHops } from "./routing.ts";
-import type { State } from "./state.ts";
+import type { State, Tuple } from "./state.ts";
 import type { World } from "./world.ts";
 
 /** Where a packet is: the family and hook of the chains that it passes. */
@@ -46,7 +54,7 @@ export function loadPayload(expression: Payload, state: State): Loaded {
   const name = payloadName(expression, packet);
   if (base === "network") return load(name, slice(networkHeader(packet), offset, length));
   if (base === "transport") {
-    return load(name, slice(transportHeader(packet, state.connection?.state === "established"), offset, length));
+    return load(name, slice(transportHeader(packet, flagsOf(state)), offset, length));
   }
   if (base === "link" && state.input === undefined)
     return { absent: "a packet of this machine has no link header yet" };
@@ -73,6 +81,12 @@ function payloadName({ base, offset, length }: Payload, { family, protocol }: Pa
         : { 0: "source port", 2: "destination port" },
   };
   return fields[base]?.[offset] ?? `bytes ${offset} to ${offset + length - 1} of the ${base} header`;
+}
+
+/** The flags that a packet has if it is one of TCP; undefined where they are not known. */
+export function flagsOf({ connection, awaited }: State): number | undefined {
+  if (awaited !== undefined) return tcpFlags.synAck;
+  return connection?.state === "established" ? undefined : tcpFlags.syn;
 }
 
 /** Facts about the packet. */
@@ -146,9 +160,11 @@ export function loadCt({ key, direction }: Pick<Ct, "key" | "direction">, state:
   if (key === "state") return load(name, hostU32(stateBits[connection?.state ?? "invalid"]));
   if (connection === undefined || connection.state === "untracked") return { absent: "the connection is not tracked" };
   const { original } = connection;
+  // Before there is an answer, it is what the packet as translated so far would be answered with.
+  const reply = connection.entry?.reply ?? tupleOfAnswer(packet);
   switch (key) {
     case "direction":
-      return load(name, u8(0));
+      return load(name, u8(connection.direction === "reply" ? 1 : 0));
     case "status": {
       if (connection.state === "established") return load(name, unknownBytes(4));
       const bits =
@@ -170,20 +186,30 @@ export function loadCt({ key, direction }: Pick<Ct, "key" | "direction">, state:
     case "saddr":
     case "saddr ip":
     case "saddr ip6":
-      return load(name, knownBytes(addressBytes(direction === "reply" ? packet.destination : original.source)));
+      return load(name, knownBytes(addressBytes(direction === "reply" ? reply.source : original.source)));
     case "daddr":
     case "daddr ip":
     case "daddr ip6":
-      return load(name, knownBytes(addressBytes(direction === "reply" ? packet.source : original.destination)));
+      return load(name, knownBytes(addressBytes(direction === "reply" ? reply.destination : original.destination)));
     case "proto-src":
-      return load(name, port(direction === "reply" ? packet.destinationPort : original.sourcePort));
+      return load(name, port(direction === "reply" ? reply.sourcePort : original.sourcePort));
     case "proto-dst":
-      return load(name, port(direction === "reply" ? packet.sourcePort : original.destinationPort));
+      return load(name, port(direction === "reply" ? reply.destinationPort : original.destinationPort));
     case "helper":
       return { absent: "the connection has no helper" };
     default:
       return load(name, unknownBytes(16));
   }
+}
+
+function tupleOfAnswer({ protocol, source, destination, sourcePort, destinationPort }: Packet): Tuple {
+  return {
+    protocol,
+    source: destination,
+    destination: source,
+    ...(destinationPort !== undefined && { sourcePort: destinationPort }),
+    ...(sourcePort !== undefined && { destinationPort: sourcePort }),
+  };
 }
 
 function port(number: number | undefined): Bytes {

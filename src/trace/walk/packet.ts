@@ -16,6 +16,14 @@ export interface Packet {
   readonly mark: number;
   /** `meta priority`. */
   readonly priority: number;
+  /** The byte of DSCP and ECN: 0 if absent. */
+  readonly service?: number;
+  /** Bytes of the whole packet, from its network header on. */
+  readonly length?: number;
+  /** IPv4: routers must not cut it up. */
+  readonly dontFragment?: boolean;
+  /** Time to live, or hop limit: the routers that it may pass, and one. */
+  readonly ttl?: number;
 }
 
 /** True if two packets are the same, whatever the order of their fields. */
@@ -26,7 +34,9 @@ export function samePacket(a: Packet, b: Packet): boolean {
 /** All fields in one order, to compare packets by. */
 export function packetKey(packet: Packet): readonly (string | number | null)[] {
   const { source, destination, protocol, sourcePort, destinationPort, icmpType, mark, priority } = packet;
-  return [source, destination, protocol, sourcePort ?? null, destinationPort ?? null, icmpType ?? null, mark, priority];
+  const { length, ttl, dontFragment } = packet;
+  const known = [source, destination, protocol, mark, priority, packet.service ?? 0, Number(dontFragment ?? -1)];
+  return [...known, ...[sourcePort, destinationPort, icmpType, length, ttl].map((field) => field ?? null)];
 }
 
 /** IANA numbers of the protocols that are known here. */
@@ -78,27 +88,34 @@ class Header {
 }
 
 /**
- * The network header without options: version, protocol and addresses are known, and that it is no fragment; length,
- * identification, time to live and checksum are not.
+ * The network header without options: version, protocol and addresses are known, and that it is no fragment; length and
+ * time to live where the packet has them; identification and checksum are not.
  */
 export function networkHeader(packet: Packet): Bytes {
-  const { source, destination, protocol } = packet;
+  const { source, destination, protocol, length, ttl, dontFragment, service = 0 } = packet;
   if (packet.family === "IPv4") {
-    const header = new Header(20).put(0, [0x45, 0]).put(9, [protocol]);
+    const header = new Header(20).put(0, [0x45, service]).put(9, [protocol]).port(2, length);
+    if (ttl !== undefined) header.put(8, [ttl]);
     // All of the fragment's place but "don't fragment", which is the sender's choice.
     header.known.set([0xbf, 255], 6);
+    if (dontFragment !== undefined) header.put(6, [dontFragment ? 0x40 : 0]);
     return header.put(12, addressBytes(source)).put(16, addressBytes(destination));
   }
-  const header = new Header(40).put(0, [0x60, 0]).put(6, [protocol]);
+  const header = new Header(40).put(0, [0x60 | (service >> 4), (service << 4) & 0xf0]).put(6, [protocol]);
+  if (length !== undefined) header.port(4, length - 40);
+  if (ttl !== undefined) header.put(7, [ttl]);
   return header.put(8, addressBytes(source)).put(24, addressBytes(destination));
 }
 
-/** The transport header of the first packet of a connection: ports, a SYN's flags, an echo request's type. */
-export function transportHeader(packet: Packet, answer: boolean): Bytes {
+/** The flags of the first packet of a TCP connection, and of the answer to it. */
+export const tcpFlags = { syn: 0x02, synAck: 0x12 } as const;
+
+/** The transport header of a packet: ports, TCP's flags where they are known, the type of an echo. */
+export function transportHeader(packet: Packet, flags: number | undefined): Bytes {
   const { protocol, sourcePort, destinationPort, icmpType } = packet;
   if (protocol === protocolNumber.tcp) {
     const header = new Header(60).port(0, sourcePort).port(2, destinationPort);
-    return answer ? header : header.put(13, [0x02]);
+    return flags === undefined ? header : header.put(13, [flags]);
   }
   if (hasPorts(protocol)) return new Header(8).port(0, sourcePort).port(2, destinationPort);
   if (icmpType !== undefined) return new Header(8).put(0, [icmpType, 0]);

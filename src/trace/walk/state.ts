@@ -1,12 +1,18 @@
 /** The state of one packet on its way, its steps so far, and how states that became equal are joined. */
 import type { Forwarding } from "../../kernel/ipvs/index.ts";
 import type { Verdict } from "../../kernel/nftables/index.ts";
+import type { MacAddress } from "../../kernel/route/index.ts";
 import type { Address } from "../../net/address.ts";
+import type { Prefix } from "../../net/prefix.ts";
 import { type Packet, packetKey } from "./packet.ts";
 
 /** A connection as the tracker sees it, once it has seen the packet. */
 export interface Connection {
   readonly state: "new" | "established" | "untracked";
+  /** Whether the packet goes as the first one did, or is an answer. */
+  readonly direction: "original" | "reply";
+  /** The tracker's entry, where the packet is not the first one of its connection: translated as it says. */
+  readonly entry?: TrackedFlow;
   readonly mark: number;
   /** The packet as it came in. */
   readonly original: Packet;
@@ -20,6 +26,42 @@ export interface Connection {
   readonly confirmed: boolean;
 }
 
+/** Both directions of a connection, as they are where its packets come in. */
+export interface TrackedFlow {
+  readonly original: Tuple;
+  readonly reply: Tuple;
+}
+
+/** One direction of a connection. Ports that are not known are absent. */
+export interface Tuple {
+  readonly source: Address;
+  readonly destination: Address;
+  readonly protocol: number;
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+}
+
+/** A connection that the tracker of a place took down when a packet of this walk passed. */
+export interface Tracked extends TrackedFlow {
+  readonly place: string;
+  readonly mark: number;
+}
+
+/** The hardware addresses of a packet on a link. */
+export interface Frame {
+  /** Absent where it is not known whom the sender took for the receiver. */
+  readonly to?: MacAddress;
+}
+
+/** Where packets are lost for their length, and nobody is told. */
+export interface Narrow {
+  readonly mtu: number;
+  /** Of the sender's end of the link. */
+  readonly senderMtu: number;
+  /** `node2 eth0`. */
+  readonly link: string;
+}
+
 /** Where a route leads. */
 export interface Way {
   readonly kind: "local" | "forward" | "output";
@@ -27,10 +69,20 @@ export interface Way {
   readonly output?: number;
   /** The router there; absent where the destination is on the link. */
   readonly gateway?: Address;
+  /** The longest packet that may go this way, in bytes, where the route says so. */
+  readonly mtu?: number;
+  /** The prefix of the route. */
+  readonly route?: Prefix;
+  /** The index of the bridge's port, where {@link output} is a bridge that passes the packet on. */
+  readonly port?: number;
 }
 
 /** Something that happened to the packet. */
 export type Step =
+  /** The packet comes to a place, or begins there. */
+  | { readonly kind: "place"; readonly place: string; readonly role: PlaceRole }
+  /** It goes over a link, a bridge or a tunnel. */
+  | { readonly kind: "link"; readonly text: string }
   /** A hook begins, or a part of the way that has none; with the packet as it is there. */
   | { readonly kind: "hook"; readonly text: string; readonly packet: Packet }
   /** A rule matched. */
@@ -75,14 +127,36 @@ export type Step =
   /** Anything else worth knowing. */
   | { readonly kind: "note"; readonly text: string };
 
-/** How a packet's way ends. */
+/** What a place is. */
+export type PlaceRole = "node" | "pod" | "other";
+
+/** How a packet's way ends. {@link State.place} says where. */
 export type Outcome =
   | { readonly kind: "delivered"; readonly to: Target; readonly interface?: string }
+  /** It leaves all places that are known. */
   | { readonly kind: "forwarded"; readonly to: Target; readonly interface: string; readonly gateway?: Address }
   | { readonly kind: "rejected"; readonly by: string; readonly how: string }
   | { readonly kind: "dropped"; readonly by: string }
   | { readonly kind: "no socket"; readonly to: Target }
-  | { readonly kind: "no route" | "martian" | "forwarding off" | "unknown"; readonly why: string };
+  | {
+      readonly kind:
+        | "no route"
+        | "martian"
+        | "forwarding off"
+        /** Nobody takes the frame: no answer to ARP, a wrong hardware address, a link that is down. */
+        | "no neighbour"
+        /** A bridge does not let it out. */
+        | "not bridged"
+        | "too long"
+        /** It went in a circle, or its time to live was used up. */
+        | "loop"
+        /** An answer that comes to the one who asked, but not from where it was asked for. */
+        | "not awaited"
+        | "unknown";
+      readonly why: string;
+      /** A command, or what to look at. */
+      readonly remedy?: string;
+    };
 
 /** Where a packet ended, and from whom it says that it is. */
 export interface Target {
@@ -101,6 +175,19 @@ export interface Trail {
 /** A packet somewhere on its way. */
 export interface State {
   readonly packet: Packet;
+  /** The name of the place that it is in. */
+  readonly place: string;
+  /** While it is on a link or a bridge. */
+  readonly frame?: Frame;
+  /** Connections that trackers on the way have taken down. */
+  readonly tracked: readonly Tracked[];
+  /** Routers that it has passed. */
+  readonly routers: number;
+  /** What it carries, where it is a tunnel's. */
+  readonly inner?: Inner;
+  readonly narrow?: Narrow;
+  /** An answer: to whom it must come, and as what. */
+  readonly awaited?: Awaited;
   /** Absent before the tracker has seen it. */
   readonly connection?: Connection;
   /** The index of the interface that it came in by; absent for packets of this machine. */
@@ -110,6 +197,8 @@ export interface State {
   readonly way?: Way;
   /** The virtual service by which IPVS took the packet, which it does once. */
   readonly balanced?: { readonly address: Address; readonly port: number; readonly forwarding: Forwarding };
+  /** The socket of this node that a rule handed it to, whatever its destination. */
+  readonly proxy?: { readonly address: Address; readonly port: number };
   /** Sets that a rule added to, of which nothing more is known. */
   readonly touched: readonly string[];
   readonly traced: boolean;
@@ -121,10 +210,26 @@ export interface State {
   readonly trail: Trail | undefined;
 }
 
+/** A frame in a VXLAN. */
+export interface Inner {
+  /** The network identifier. */
+  readonly vni: number;
+  readonly state: State;
+}
+
+/** The question that an answer is for. */
+export interface Awaited {
+  readonly place?: string;
+  /** The packet as the one who asked sent it. */
+  readonly asked: Packet;
+}
+
 /** A packet whose way has ended. */
 export interface Ended {
   readonly state: State;
   readonly outcome: Outcome;
+  /** The ways of the answer, where it was followed. */
+  readonly answers?: readonly Ended[];
 }
 
 /** The state after one more step. */
@@ -148,10 +253,17 @@ export function stepsOf(state: State): readonly Step[] {
 }
 
 /** Text that is equal for states from which everything goes on alike. */
-export function stateKey({ packet, connection, input, port, way, balanced, touched, traced }: State): string {
+export function stateKey(state: State): string {
+  const { packet, connection, input, port, way, balanced, touched, traced } = state;
   const { original, ...rest } = connection ?? {};
   const settled = original === undefined ? null : [packetKey(original), rest];
-  return JSON.stringify([packetKey(packet), settled, input, port, way, balanced, touched, traced]);
+  const { place, frame, tracked, routers, inner, narrow } = state;
+  return JSON.stringify([
+    packetKey(packet),
+    settled,
+    [input, port, way, balanced, touched, traced],
+    [place, frame, tracked, routers, narrow, inner && [inner.vni, stateKey(inner.state)]],
+  ]);
 }
 
 /**

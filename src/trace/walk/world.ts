@@ -1,11 +1,12 @@
-/** A snapshot prepared for questions: links by index, chains with their rules, sets, routes. */
+/** A snapshot prepared for questions: links by index, chains with their rules, sets, routes, neighbours. */
 import type { Chain, NftObject, Rule, TableFamily } from "../../kernel/nftables/index.ts";
-import type { Link } from "../../kernel/route/index.ts";
-import type { Address } from "../../net/address.ts";
+import type { FdbEntry, Link, MacAddress, Neighbour } from "../../kernel/route/index.ts";
+import type { Address, Family } from "../../net/address.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { translateLegacy } from "./legacy.ts";
 import { Routing } from "./routing.ts";
 import { SetIndex } from "./sets.ts";
+import type { PlaceRole } from "./state.ts";
 
 /** Names something in a table. */
 export interface Place {
@@ -13,9 +14,27 @@ export interface Place {
   readonly table: string;
 }
 
-/** The prepared snapshot. */
+/** How much work is done at most, so that no rule set keeps a walk busy for ever: rules, and choices at random. */
+export class Budget {
+  #steps: number;
+
+  constructor(steps: number) {
+    this.#steps = steps;
+  }
+
+  /** Takes from what may be done. @returns false once it is used up. */
+  spend(steps: number): boolean {
+    this.#steps -= steps;
+    return this.#steps >= 0;
+  }
+}
+
+/** The prepared snapshot of one place. */
 export class World {
   readonly snapshot: Snapshot;
+  /** What people call the place. */
+  readonly place: string;
+  readonly role: PlaceRole;
   readonly routing: Routing;
   readonly #links: ReadonlyMap<number, Link>;
   readonly #chains = new Map<string, Chain>();
@@ -24,13 +43,21 @@ export class World {
   readonly #objects = new Map<string, NftObject>();
   readonly #addresses: ReadonlySet<Address>;
   readonly #baseChains: readonly Chain[];
+  readonly #neighbours: ReadonlyMap<string, Neighbour>;
+  readonly #fdb: ReadonlyMap<string, readonly FdbEntry[]>;
+  readonly #budget: Budget;
 
-  #steps: number;
-
-  /** @param steps how much work is done with it at most: see {@link spend}. */
-  constructor(snapshot: Snapshot, steps: number) {
-    this.#steps = steps;
+  constructor(
+    snapshot: Snapshot,
+    { budget, place, role }: { readonly budget: Budget; readonly place: string; readonly role: PlaceRole },
+  ) {
+    this.#budget = budget;
     this.snapshot = snapshot;
+    this.place = place;
+    this.role = role;
+    this.#neighbours = new Map(snapshot.neighbours.map((each) => [`${each.interface} ${each.address}`, each]));
+    // Bridges have one database for all of their ports; a VXLAN has its own.
+    this.#fdb = Map.groupBy(snapshot.fdb, (entry) => `${entry.bridge ?? entry.interface} ${entry.mac}`);
     this.routing = new Routing(snapshot);
     this.#links = new Map(snapshot.links.map((link) => [link.index, link]));
     this.#addresses = new Set(snapshot.addresses.map(({ address }) => address));
@@ -50,10 +77,9 @@ export class World {
     for (const object of objects) this.#objects.set(key(object, `${object.type} ${object.name}`), object);
   }
 
-  /** Takes from what may be done, so that no rule set keeps a walk busy for ever. @returns false once it is used up. */
+  /** Takes from what may be done. @returns false once it is used up. */
   spend(steps: number): boolean {
-    this.#steps -= steps;
-    return this.#steps >= 0;
+    return this.#budget.spend(steps);
   }
 
   link(index: number | undefined): Link | undefined {
@@ -67,6 +93,32 @@ export class World {
 
   linkNamed(name: string): Link | undefined {
     return this.snapshot.links.find((link) => link.name === name);
+  }
+
+  /** `node1 eth0`, for texts about more than one place. */
+  linkTitle(index: number | undefined): string {
+    return `${this.place} ${this.linkName(index)}`;
+  }
+
+  /** What is known of an address on a link. */
+  neighbour(link: number, address: Address): Neighbour | undefined {
+    return this.#neighbours.get(`${link} ${address}`);
+  }
+
+  /** The entries of a bridge's, or a VXLAN's, forwarding database for a hardware address. */
+  forwarding(device: number, mac: MacAddress): readonly FdbEntry[] {
+    return this.#fdb.get(`${device} ${mac}`) ?? [];
+  }
+
+  /** The ports of a bridge. */
+  ports(bridge: number): readonly Link[] {
+    return this.snapshot.links.filter(({ master }) => master === bridge);
+  }
+
+  /** Whether connections are translated here: the kernel does so while there is a chain of type nat of the family. */
+  translates(family: Family): boolean {
+    const names = [family === "IPv4" ? "ip" : "ip6", "inet"];
+    return this.#baseChains.some((chain) => chain.base?.type === "nat" && names.includes(chain.family));
   }
 
   isOwn(address: Address): boolean {

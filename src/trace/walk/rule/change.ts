@@ -1,6 +1,8 @@
 /** Expressions that change the packet, its mark or its connection. */
-import type { Expression } from "../../../kernel/nftables/index.ts";
-import { hostNumber } from "../compute.ts";
+import type { Expression, MetaSet, PayloadSet } from "../../../kernel/nftables/index.ts";
+import { addressFromBytes } from "../../../net/address.ts";
+import { hostNumber, show } from "../compute.ts";
+import { type Bytes, hasPorts, networkHeader, type Packet, transportHeader } from "../packet.ts";
 import { isKnown } from "../registers.ts";
 import { change, go, lost, type Next, type Thread } from "./thread.ts";
 
@@ -9,46 +11,117 @@ export type Changing = Extract<Expression, { kind: "meta set" | "ct set" | "notr
 
 /** Changes the packet. */
 export function runChanging(expression: Changing, thread: Thread): readonly Next[] {
-  const { registers, state } = thread;
   switch (expression.kind) {
-    case "meta set": {
-      const value = registers.get(expression.sreg, 4);
-      if (expression.key === "nftrace")
-        return change(thread, { traced: (value.data[0] ?? 0) !== 0 }, "traces the packet");
-      if (expression.key !== "mark" && expression.key !== "priority")
-        return change(thread, {}, `sets meta ${expression.key}`);
-      if (!isKnown(value)) return lost(thread, `the ${expression.key} that it sets is not known`);
-      const number = hostNumber(value.data);
-      const packet = { ...state.packet, [expression.key]: number };
-      return change(thread, { packet }, `sets the ${expression.key} to 0x${number.toString(16)}`);
-    }
+    case "meta set":
+      return setMeta(expression, thread);
     case "ct set": {
-      const value = registers.get(expression.sreg, 4);
-      if (state.connection === undefined || expression.key !== "mark")
-        return change(thread, {}, `sets ct ${expression.key}`);
+      const { connection } = thread.state;
+      const value = thread.registers.get(expression.sreg, 4);
+      if (connection === undefined || expression.key !== "mark") return change(thread, {}, `sets ct ${expression.key}`);
       if (!isKnown(value)) return lost(thread, "the connection's mark that it sets is not known");
       const mark = hostNumber(value.data);
-      return change(
-        thread,
-        { connection: { ...state.connection, mark } },
-        `sets the connection's mark to 0x${mark.toString(16)}`,
-      );
+      const effect = `sets the connection's mark to 0x${mark.toString(16)}`;
+      return change(thread, { connection: { ...connection, mark } }, effect);
     }
-    case "notrack": {
-      if (state.connection !== undefined) return go(thread);
-      const untracked = {
-        state: "untracked",
-        mark: 0,
-        original: state.packet,
-        destinationTranslated: false,
-        sourceTranslated: false,
-        destinationSettled: true,
-        sourceSettled: true,
-        confirmed: false,
-      } as const;
-      return change(thread, { connection: untracked }, "leaves it out of connection tracking");
-    }
+    case "notrack":
+      return untracked(thread);
     case "payload set":
-      return lost(thread, "it rewrites bytes of the packet, which is not followed");
+      return setPayload(expression, thread);
   }
+}
+
+function setMeta({ key, sreg }: MetaSet, thread: Thread): readonly Next[] {
+  const { registers, state } = thread;
+  const value = registers.get(sreg, 4);
+  if (key === "nftrace") return change(thread, { traced: (value.data[0] ?? 0) !== 0 }, "traces the packet");
+  if (key !== "mark" && key !== "priority") return change(thread, {}, `sets meta ${key}`);
+  if (!isKnown(value)) return lost(thread, `the ${key} that it sets is not known`);
+  const number = hostNumber(value.data);
+  return change(thread, { packet: { ...state.packet, [key]: number } }, `sets the ${key} to 0x${number.toString(16)}`);
+}
+
+/** The connection tracker is to leave the packet alone; too late once it has seen it. */
+export function untracked(thread: Thread): readonly Next[] {
+  const { state } = thread;
+  if (state.connection !== undefined) return go(thread);
+  const connection = {
+    state: "untracked",
+    direction: "original",
+    mark: 0,
+    original: state.packet,
+    destinationTranslated: false,
+    sourceTranslated: false,
+    destinationSettled: true,
+    sourceSettled: true,
+    confirmed: false,
+  } as const;
+  return change(thread, { connection }, "leaves it out of connection tracking");
+}
+
+/** Rewrites bytes of a header. Link headers are made anew wherever a packet is sent, checksums are not followed. */
+function setPayload({ base, offset, length, sreg }: PayloadSet, thread: Thread): readonly Next[] {
+  const { packet } = thread.state;
+  const value = thread.registers.get(sreg, length);
+  if (base === "link") return change(thread, {}, "rewrites the link header");
+  if (base !== "network" && base !== "transport") return lost(thread, `it rewrites bytes of the ${base} header`);
+  const changed =
+    base === "network" ? withNetworkBytes(packet, offset, value) : withTransportBytes(packet, offset, value);
+  if (changed === undefined) return lost(thread, `it rewrites the ${base} header in a way that is not followed`);
+  return change(thread, { packet: changed }, `writes ${show(value.data)} at byte ${offset} of the ${base} header`);
+}
+
+/** Bytes over others, at an offset. */
+function overlay({ data, known }: Bytes, offset: number, value: Bytes): Bytes {
+  const result = { data: data.slice(), known: known.slice() };
+  for (let i = 0; i < value.data.length && offset + i < data.length; i++) {
+    result.data[offset + i] = value.data[i] ?? 0;
+    result.known[offset + i] = value.known[i] ?? 0;
+  }
+  return result;
+}
+
+const slice = ({ data, known }: Bytes, start: number, length: number): Bytes => ({
+  data: data.slice(start, start + length),
+  known: known.slice(start, start + length),
+});
+
+/** A packet with other bytes in its network header; undefined where it is then another kind of packet. */
+function withNetworkBytes(packet: Packet, offset: number, value: Bytes): Packet | undefined {
+  const isIPv4 = packet.family === "IPv4";
+  const header = overlay(networkHeader(packet), offset, value);
+  const size = isIPv4 ? 4 : 16;
+  const [source, destination] = [12, 16].map((at, i) => slice(header, isIPv4 ? at : 8 + 16 * i, size));
+  const first = slice(header, 0, 2);
+  if (source === undefined || destination === undefined) return undefined;
+  if (!isKnown(source) || !isKnown(destination) || !isKnown(first)) return undefined;
+  const [high = 0, low = 0] = first.data;
+  const ttlAt = isIPv4 ? 8 : 7;
+  if (high >> 4 !== (isIPv4 ? 4 : 6) || header.data[isIPv4 ? 9 : 6] !== packet.protocol) return undefined;
+  const { ttl: _, ...rest } = packet;
+  return {
+    ...rest,
+    source: addressFromBytes(source.data),
+    destination: addressFromBytes(destination.data),
+    service: isIPv4 ? low : ((high << 4) | (low >> 4)) & 255,
+    ...(header.known[ttlAt] === 255 && { ttl: header.data[ttlAt] ?? 0 }),
+  };
+}
+
+/** A packet with other bytes in its transport header; undefined where TCP's flags or the ICMP type change. */
+function withTransportBytes(packet: Packet, offset: number, value: Bytes): Packet | undefined {
+  const end = offset + value.data.length;
+  if (!hasPorts(packet.protocol)) return offset >= 2 ? packet : undefined;
+  if (packet.protocol === 6 && offset <= 13 && end > 13) return undefined;
+  const header = overlay(transportHeader(packet, undefined), offset, value);
+  const port = (at: number) => {
+    const bytes = slice(header, at, 2);
+    return isKnown(bytes) ? ((bytes.data[0] ?? 0) << 8) | (bytes.data[1] ?? 0) : undefined;
+  };
+  const { sourcePort: _, destinationPort: __, ...rest } = packet;
+  const [sourcePort, destinationPort] = [port(0), port(2)];
+  return {
+    ...rest,
+    ...(sourcePort !== undefined && { sourcePort }),
+    ...(destinationPort !== undefined && { destinationPort }),
+  };
 }

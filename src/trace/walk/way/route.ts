@@ -1,9 +1,9 @@
 /** Routing decisions on a packet's way. */
-import { addressBytes, isLoopback } from "../../net/address.ts";
-import type { Passage } from "./chain.ts";
-import { usableHops } from "./routing.ts";
-import { assuming, type Outcome, type State, withStep } from "./state.ts";
-import type { World } from "./world.ts";
+import { addressBytes, isLoopback } from "../../../net/address.ts";
+import type { Passage } from "../chain.ts";
+import { usableHops } from "../routing.ts";
+import { assuming, type Outcome, type State, withStep } from "../state.ts";
+import type { World } from "../world.ts";
 
 const end = (state: State, outcome: Outcome): Passage => ({ states: [], ended: [{ state, outcome }] });
 
@@ -111,7 +111,13 @@ function hops(
     states: usable.map(({ interface: output, gateway, weight }) => {
       const via = gateway === undefined ? "directly" : `through ${gateway}`;
       const text = `${state.packet.destination} is reached by ${world.linkName(output)}, ${via} (route ${route.destination})`;
-      const way = { kind, ...(output !== undefined && { output }), ...(gateway !== undefined && { gateway }) };
+      const way = {
+        kind,
+        route: route.destination,
+        ...(route.mtu !== undefined && { mtu: route.mtu }),
+        ...(output !== undefined && { output }),
+        ...(gateway !== undefined && { gateway }),
+      };
       return { ...withStep(state, { kind: "route", text }), way, probability: (state.probability * weight) / weights };
     }),
   };

@@ -1,0 +1,205 @@
+/** The connection tracker of a place: what it knows of a packet, and what it remembers once the packet has passed. */
+import type { ConntrackEntry } from "../../kernel/conntrack/index.ts";
+import { statusBit } from "../../kernel/conntrack/index.ts";
+import { formatHostPort } from "../../net/protocol.ts";
+import { hasPorts, type Packet, protocolNumber, samePacket } from "./packet.ts";
+import { type Connection, type State, type TrackedFlow, type Tuple, withStep } from "./state.ts";
+import type { World } from "./world.ts";
+
+/** What was found for a packet. */
+interface Found extends TrackedFlow {
+  readonly direction: Connection["direction"];
+  readonly mark: number;
+  /** An answer has been seen, or this is one. */
+  readonly answered: boolean;
+  /** It is in the snapshot, and not only a consequence of this walk. */
+  readonly real: boolean;
+}
+
+/** The tracker sees the packet (`nf_conntrack_in`). */
+export function track(world: World, state: State): State {
+  if (state.connection !== undefined) return state;
+  const { packet } = state;
+  const found = inWalk(world, state) ?? inSnapshot(world, packet);
+  const settled = found !== undefined;
+  const connection: Connection = {
+    state: found?.answered ? "established" : "new",
+    direction: found?.direction ?? "original",
+    mark: found?.mark ?? 0,
+    original: found === undefined ? packet : packetOf(found.original, packet),
+    destinationTranslated: found !== undefined && !mirrors(found, "destination"),
+    sourceTranslated: found !== undefined && !mirrors(found, "source"),
+    destinationSettled: settled,
+    sourceSettled: settled,
+    confirmed: settled,
+    ...(found !== undefined && { entry: { original: found.original, reply: found.reply } }),
+  };
+  if (found === undefined || (!found.real && found.direction === "reply" && same(found.original, inverse(found.reply))))
+    return { ...state, connection };
+  const known = found.real ? "is tracked already" : "was seen before";
+  const text =
+    found.direction === "reply"
+      ? `connection tracking: an answer in the connection of ${formatTuple(found.original)}`
+      : `connection tracking: this connection ${known}, and goes to ${formatEnd(found.reply, "source")}, answers to ${formatEnd(found.reply, "destination")}`;
+  return withStep({ ...state, connection }, { kind: "note", text });
+}
+
+/** Translates a packet of a connection that is known, as its first one was (`nf_nat_packet`). */
+export function translateKnown(side: "destination" | "source", world: World, state: State): State {
+  const { packet, connection } = state;
+  const { entry } = connection ?? {};
+  if (connection === undefined || entry === undefined || connection.state === "untracked") return state;
+  if (!world.translates(packet.family)) return state;
+  const other = connection.direction === "original" ? entry.reply : entry.original;
+  const translated = side === "destination" ? toSource(packet, other) : fromDestination(packet, other);
+  if (samePacket(packet, translated)) return state;
+  const [address, port] =
+    side === "destination"
+      ? [translated.destination, translated.destinationPort]
+      : [translated.source, translated.sourcePort];
+  const text = `connection tracking: the ${side} becomes ${formatHost(address, port, packet)}`;
+  return withStep({ ...state, packet: translated }, { kind: "rewrite", text });
+}
+
+/** Remembers a new connection: its packet has passed the last hook of this place (`nf_conntrack_confirm`). */
+export function confirm(world: World, state: State): State {
+  const { connection, packet, tracked } = state;
+  if (connection === undefined || connection.state !== "new" || connection.entry !== undefined) return state;
+  const entry = {
+    place: world.place,
+    original: tupleOf(connection.original),
+    reply: inverse(tupleOf(packet)),
+    mark: connection.mark,
+  };
+  const known = tracked.some(
+    (each) => each.place === entry.place && same(each.original, entry.original) && same(each.reply, entry.reply),
+  );
+  return known ? state : { ...state, tracked: [...tracked, entry] };
+}
+
+/** The answer to a packet. */
+export function answerTo(packet: Packet): Packet {
+  const { source, destination, sourcePort, destinationPort, icmpType, ...rest } = packet;
+  return {
+    family: rest.family,
+    protocol: rest.protocol,
+    source: destination,
+    destination: source,
+    ...(destinationPort !== undefined && { sourcePort: destinationPort }),
+    ...(sourcePort !== undefined && { destinationPort: sourcePort }),
+    ...(icmpType !== undefined && { icmpType: icmpType === 128 ? 129 : 0 }),
+    ...(rest.length !== undefined && { length: rest.length }),
+    ...(rest.dontFragment !== undefined && { dontFragment: rest.dontFragment }),
+    mark: 0,
+    priority: 0,
+  };
+}
+
+function inWalk(world: World, { packet, tracked }: State): Found | undefined {
+  const tuple = tupleOf(packet);
+  for (const { place, original, reply, mark } of tracked) {
+    if (place !== world.place) continue;
+    // An answer is recognised first: where nothing is translated, a packet to oneself is like its answer.
+    if (same(reply, tuple)) return { original, reply, mark, direction: "reply", answered: true, real: false };
+    if (same(original, tuple)) return { original, reply, mark, direction: "original", answered: false, real: false };
+  }
+  return undefined;
+}
+
+function inSnapshot(world: World, packet: Packet): Found | undefined {
+  const tuple = tupleOf(packet);
+  if (hasPorts(packet.protocol) ? tuple.sourcePort === undefined || tuple.destinationPort === undefined : true) {
+    return undefined;
+  }
+  for (const entry of world.snapshot.conntrack) {
+    const { original, reply, mark, status, zone } = entry;
+    if (zone !== 0 || original.protocol !== packet.protocol || isOver(entry)) continue;
+    const answered = (status & statusBit.seenReply) !== 0;
+    if (same(original, tuple)) return { original, reply, mark, direction: "original", answered, real: true };
+    if (same(reply, tuple)) return { original, reply, mark, direction: "reply", answered: true, real: true };
+  }
+  return undefined;
+}
+
+/** A TCP connection that is over gives way to a new one of the same addresses and ports. */
+function isOver({ original, tcpState }: ConntrackEntry): boolean {
+  if (original.protocol !== protocolNumber.tcp) return false;
+  return tcpState === "timeWait" || tcpState === "close" || tcpState === "lastAck" || tcpState === "none";
+}
+
+/** The tuple of a packet. */
+export function tupleOf({ source, destination, protocol, sourcePort, destinationPort }: Packet): Tuple {
+  return {
+    source,
+    destination,
+    protocol,
+    ...(sourcePort !== undefined && { sourcePort }),
+    ...(destinationPort !== undefined && { destinationPort }),
+  };
+}
+
+function inverse({ source, destination, protocol, sourcePort, destinationPort }: Tuple): Tuple {
+  return {
+    source: destination,
+    destination: source,
+    protocol,
+    ...(destinationPort !== undefined && { sourcePort: destinationPort }),
+    ...(sourcePort !== undefined && { destinationPort: sourcePort }),
+  };
+}
+
+function same(a: Tuple, b: Tuple): boolean {
+  return (
+    a.source === b.source &&
+    a.destination === b.destination &&
+    a.protocol === b.protocol &&
+    a.sourcePort === b.sourcePort &&
+    a.destinationPort === b.destinationPort
+  );
+}
+
+/** Whether one side of a connection is not translated. */
+function mirrors({ original, reply }: TrackedFlow, side: "source" | "destination"): boolean {
+  return side === "destination"
+    ? original.destination === reply.source && original.destinationPort === reply.sourcePort
+    : original.source === reply.destination && original.sourcePort === reply.destinationPort;
+}
+
+function packetOf({ source, destination, sourcePort, destinationPort }: Tuple, packet: Packet): Packet {
+  const { sourcePort: _s, destinationPort: _d, ...rest } = packet;
+  return {
+    ...rest,
+    source,
+    destination,
+    ...(sourcePort !== undefined && { sourcePort }),
+    ...(destinationPort !== undefined && { destinationPort }),
+  };
+}
+
+function toSource(packet: Packet, { source, sourcePort }: Tuple): Packet {
+  const { destinationPort: _, ...rest } = packet;
+  return { ...rest, destination: source, ...(sourcePort !== undefined && { destinationPort: sourcePort }) };
+}
+
+function fromDestination(packet: Packet, { destination, destinationPort }: Tuple): Packet {
+  const { sourcePort: _, ...rest } = packet;
+  return { ...rest, source: destination, ...(destinationPort !== undefined && { sourcePort: destinationPort }) };
+}
+
+function formatTuple(tuple: Tuple): string {
+  return `${formatEnd(tuple, "source")} to ${formatEnd(tuple, "destination")}`;
+}
+
+function formatEnd(tuple: Tuple, end: "source" | "destination"): string {
+  return end === "source"
+    ? formatHost(tuple.source, tuple.sourcePort, tuple)
+    : formatHost(tuple.destination, tuple.destinationPort, tuple);
+}
+
+function formatHost(
+  address: Packet["source"],
+  port: number | undefined,
+  { protocol }: { readonly protocol: number },
+): string {
+  return port === undefined || !hasPorts(protocol) ? address : formatHostPort(address, port);
+}
