@@ -223,10 +223,10 @@ export function setsockopt(fd: number, level: number, option: number, value: num
   checked("setsockopt", library().calls.setsockopt(fd, level, option, bytes, bytes.length), `${level}/${option}`);
 }
 
-/** `getsockopt(2)` of an option whose value has at most `size` bytes. */
-export function getsockopt(fd: number, level: number, option: number, size = 4): Uint8Array {
-  const value = new Uint8Array(size);
-  const length = new Uint32Array([size]);
+/** `getsockopt(2)` of an option whose value has at most `size` bytes; or of one that is asked by what `size` holds. */
+export function getsockopt(fd: number, level: number, option: number, size: number | Uint8Array = 4): Uint8Array {
+  const value = typeof size === "number" ? new Uint8Array(size) : size.slice();
+  const length = new Uint32Array([value.length]);
   checked("getsockopt", library().calls.getsockopt(fd, level, option, value, asBytes(length)), `${level}/${option}`);
   return value.subarray(0, length[0]);
 }

@@ -29,6 +29,8 @@ host.exec("nft", ["-f", "-"], {
     }
   }`,
 });
+host.exec("ipset", ["create", "ptl-test", "hash:net,port"]);
+host.exec("ipset", ["add", "ptl-test", "192.0.2.0/24,tcp:80", "nomatch"]);
 host.exec("iptables-legacy", ["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-j", "RETURN"]);
 
 test("a namespace is written and read back as it was", async () => {
@@ -43,8 +45,22 @@ test("a namespace is written and read back as it was", async () => {
     assert.ok(taken.links.some(({ name }) => name === "eth0"));
     assert.deepEqual(taken.sockets, [{ protocol: "TCP", address: "192.0.2.1", port: 8080 }]);
     assert.deepEqual(
-      taken.iptables.map(({ family, name, chains }) => [family, name, chains[0]]),
-      [["IPv4", "nat", { name: "PREROUTING", policy: "ACCEPT", rules: ["-p tcp -j RETURN"] }]],
+      taken.iptables.map(({ family, name, chains }) => [family, name, chains[0]?.name, chains[0]?.rules]),
+      [["IPv4", "nat", "PREROUTING", ["-p tcp -j RETURN"]]],
+    );
+    assert.deepEqual(
+      taken.iptables[0]?.chains[0]?.expressions?.map((rule) => rule.map(({ kind }) => kind)),
+      [["meta", "cmp", "verdict"]],
+    );
+    assert.deepEqual(
+      taken.ipsets.map(({ name, type, elements }) => ({ name, type, elements })),
+      [
+        {
+          name: "ptl-test",
+          type: "hash:net,port",
+          elements: [{ address: "192.0.2.0", prefixLength: 24, protocol: 6, port: 80, nomatch: true }],
+        },
+      ],
     );
     assert.equal(taken.nftables.rules.length, 5);
     assert.equal(taken.sysctls["net/ipv4/conf/eth0/rp_filter"] !== undefined, true);

@@ -18,6 +18,7 @@ import {
 import { type Entry, formatEntry, readEntry, type SetType, setTypes, writeEntry } from "./entry.ts";
 import { attribute, command, dataAttribute, errors, networkOrder, protocolVersion, subsystem } from "./protocol.ts";
 
+export { type AnySet, listAllSets, type SetElement } from "./elements.ts";
 export { type Entry, formatEntry, type SetType, setTypes } from "./entry.ts";
 
 /** A set, without what is in it. */

@@ -195,7 +195,8 @@ function compareVersions(a: string, b: string): number {
 }
 
 /** The legacy tables of the network namespace of this thread; empty without the kernel modules. */
-function legacyTables(family: Family): ReadonlySet<string> {
+/** The names of the old tables that exist in the calling thread's namespace. */
+export function legacyTables(family: Family): ReadonlySet<string> {
   const file = `/proc/thread-self/net/${family === "IPv4" ? "ip_tables_names" : "ip6_tables_names"}`;
   try {
     return new Set(readFileSync(file, "utf8").split("\n"));

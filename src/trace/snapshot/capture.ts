@@ -1,7 +1,7 @@
 /** Takes a snapshot: reads only, changes nothing. */
 import { hostname, release } from "node:os";
 import { listConntrack, openConntrack } from "../../kernel/conntrack/index.ts";
-import { Ipsets } from "../../kernel/ipset/index.ts";
+import { listAllSets } from "../../kernel/ipset/index.ts";
 import { Ipvs, NoIpvsError } from "../../kernel/ipvs/index.ts";
 import { inNamespace } from "../../kernel/namespace.ts";
 import { openNftables, readRuleset } from "../../kernel/nftables/index.ts";
@@ -16,7 +16,8 @@ import {
 } from "../../kernel/route/index.ts";
 import { listListeningSockets } from "../../kernel/sockets/listening.ts";
 import { readSysctl } from "../../kernel/sysctl.ts";
-import type { SavedTable } from "../../kernel/xtables/save.ts";
+import { type BlobTable, readLegacyTables } from "../../kernel/xtables/legacy.ts";
+import type { SavedChain, SavedTable } from "../../kernel/xtables/save.ts";
 import { type AnyTable, findXtables } from "../../kernel/xtables/xtables.ts";
 import { families } from "../../net/address.ts";
 import { type Balancer, interfaceSysctls, type LegacyTable, type Snapshot, schemaVersion, sysctls } from "./types.ts";
@@ -40,7 +41,6 @@ export async function capture(namespace?: string): Promise<Snapshot> {
   using route = openRoute(namespace);
   using nft = namespace === undefined ? openNftables() : inNamespace(namespace, () => openNftables());
   using tracker = openConntrack(namespace);
-  using ipsets = new Ipsets(namespace);
   const links = listLinks(route);
   const ipvs = attempt("IPVS", undefined, () => readIpvs(namespace));
   return {
@@ -59,8 +59,8 @@ export async function capture(namespace?: string): Promise<Snapshot> {
       links.map(({ name }) => name),
     ),
     nftables: readRuleset(nft),
-    iptables: await readLegacyTables(namespace, missing),
-    ipsets: attempt("IP sets", [], () => ipsets.list()),
+    iptables: await readTables(namespace, missing),
+    ipsets: attempt("IP sets", [], () => listAllSets(namespace)),
     ...(ipvs !== undefined && { ipvs }),
     conntrack: attempt("connections", [], () => listConntrack(tracker)),
     sockets: attempt("sockets", [], () => listListeningSockets(namespace)),
@@ -99,36 +99,48 @@ function readIpvs(namespace: string | undefined): Balancer | undefined {
 
 const legacyTables: readonly AnyTable[] = ["raw", "mangle", "nat", "filter", "security"];
 
-/** One table at a time: the program is started before the call returns, and so inside the namespace. */
-async function readLegacyTables(namespace: string | undefined, missing: string[]): Promise<readonly LegacyTable[]> {
-  const legacy = (await findXtables()).get("legacy");
-  if (legacy === undefined) return [];
-  const tables: LegacyTable[] = [];
-  for (const family of families) {
-    for (const name of legacyTables) {
-      let saving: Promise<readonly SavedTable[]> | undefined;
-      const start = () => {
-        saving = legacy.save(family, [name]);
-      };
-      try {
-        if (namespace === undefined) start();
-        else inNamespace(namespace, start);
-        for (const table of (await saving) ?? []) tables.push({ family, ...plain(table) });
-      } catch (error) {
-        missing.push(`iptables-legacy table ${name}: ${error instanceof Error ? error.message : error}`);
-      }
-    }
+/** What the kernel has, with the words of `iptables-save` where that program is there. */
+async function readTables(namespace: string | undefined, missing: string[]): Promise<readonly LegacyTable[]> {
+  let tables: readonly BlobTable[];
+  try {
+    tables = readLegacyTables(legacyTables, namespace);
+  } catch (error) {
+    missing.push(`iptables-legacy tables: ${error instanceof Error ? error.message : error}`);
+    return [];
   }
-  return tables;
-}
-
-function plain({ name, chains }: SavedTable): Omit<LegacyTable, "family"> {
-  return {
+  if (tables.length === 0) return [];
+  const saved = await savedTables(namespace, missing);
+  return tables.map(({ family, name, chains }) => ({
+    family,
     name,
-    chains: Array.from(chains.values(), (chain) => ({
+    chains: chains.map((chain) => ({
       name: chain.name,
       ...(chain.policy !== undefined && { policy: chain.policy }),
-      rules: chain.rules.map(({ text }) => text),
+      rules: wordsOf(saved.get(`${family} ${name}`)?.chains.get(chain.name), chain.rules.length),
+      expressions: chain.rules,
     })),
-  };
+  }));
+}
+
+/** The rules of a chain in words; none where the chain has changed meanwhile. */
+function wordsOf(chain: SavedChain | undefined, count: number): readonly string[] {
+  const rules = chain?.rules.length === count ? chain.rules : [];
+  return Array.from({ length: count }, (_, i) => rules[i]?.text ?? "");
+}
+
+/** The program is started before the call returns, and so inside the namespace. */
+async function savedTables(namespace: string | undefined, missing: string[]): Promise<ReadonlyMap<string, SavedTable>> {
+  const found = new Map<string, SavedTable>();
+  const legacy = (await findXtables()).get("legacy");
+  if (legacy === undefined) return found;
+  for (const family of families) {
+    const start = () => ({ saving: legacy.save(family, legacyTables) });
+    try {
+      const { saving } = namespace === undefined ? start() : inNamespace(namespace, start);
+      for (const table of await saving) found.set(`${family} ${table.name}`, table);
+    } catch (error) {
+      missing.push(`iptables-legacy rules in words: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  return found;
 }

@@ -1,8 +1,8 @@
 /** A snapshot: everything that decides a packet's way on a node, or in a network namespace, as plain values. */
 import type { ConntrackEntry } from "../../kernel/conntrack/index.ts";
-import type { ListedSet } from "../../kernel/ipset/index.ts";
+import type { AnySet } from "../../kernel/ipset/index.ts";
 import type { CountedDestination, IpvsTimeouts, VirtualService } from "../../kernel/ipvs/index.ts";
-import type { Ruleset } from "../../kernel/nftables/index.ts";
+import type { Expression, Ruleset } from "../../kernel/nftables/index.ts";
 import type { FdbEntry, InterfaceAddress, Link, Neighbour, Route, Rule } from "../../kernel/route/index.ts";
 import type { ListeningSocket } from "../../kernel/sockets/listening.ts";
 import type { Family } from "../../net/address.ts";
@@ -31,7 +31,7 @@ export interface Snapshot {
   readonly nftables: Ruleset;
   /** The tables of iptables' old variant; those of the nft variant are in {@link nftables}. */
   readonly iptables: readonly LegacyTable[];
-  readonly ipsets: readonly ListedSet[];
+  readonly ipsets: readonly AnySet[];
   /** Absent where the kernel has no IPVS. */
   readonly ipvs?: Balancer;
   readonly conntrack: readonly ConntrackEntry[];
@@ -77,8 +77,10 @@ export interface LegacyChain {
   readonly name: string;
   /** Built-in chains only: `ACCEPT` or `DROP`. */
   readonly policy?: string;
-  /** As `iptables-save` writes them, without `-A` and the chain's name. */
+  /** As `iptables-save` writes them, without `-A` and the chain's name; empty where that program is not there. */
   readonly rules: readonly string[];
+  /** What each rule does, from the kernel itself. */
+  readonly expressions?: readonly (readonly Expression[])[];
 }
 
 /** Sysctls of the whole namespace that decide about packets. */

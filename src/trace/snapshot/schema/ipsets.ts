@@ -1,26 +1,33 @@
 /** IP sets. */
-import { setTypes } from "../../../kernel/ipset/index.ts";
-import { address, type Fields, list, object, oneOf, prefix, type Shape } from "../shape.ts";
-import { family, million, name, u16 } from "./values.ts";
+import { address, flag, list, maybe, object, text, whole } from "../shape.ts";
+import { family, mac, million, name, u8, u16, u32 } from "./values.ts";
 
-const setEntry: Shape = (() => {
-  const addressAndPort = { address, protocol: oneOf("TCP", "UDP", "SCTP"), port: u16 };
-  const shapes: Readonly<Record<string, Fields>> = {
-    "hash:ip": { address },
-    "hash:ip,port": addressAndPort,
-    "hash:ip,port,ip": { second: address, ...addressAndPort },
-    "hash:ip,port,net": { prefix, ...addressAndPort },
-    "bitmap:port": { port: u16 },
-    "list:set": { name },
-  };
-  const known = new Map(
-    Object.entries(shapes).map(([type, fields]) => [type, object({ type: oneOf(type), ...fields })]),
-  );
-  const typed = object({ type: oneOf(...setTypes) });
-  return (value, path) => {
-    const type = typeof value === "object" && value !== null && "type" in value ? String(value.type) : "";
-    return (known.get(type) ?? typed)(value, path);
-  };
-})();
+const length = whole(0, 128);
+const element = object({
+  address: maybe(address),
+  prefixLength: maybe(length),
+  second: maybe(address),
+  secondPrefixLength: maybe(length),
+  protocol: maybe(u8),
+  port: maybe(u16),
+  mark: maybe(u32),
+  mac: maybe(mac),
+  interface: maybe(name),
+  wildcard: maybe(flag),
+  physical: maybe(flag),
+  name: maybe(name),
+  nomatch: maybe(flag),
+});
 
-export const ipsets = list(object({ name, type: oneOf(...setTypes), family, entries: list(setEntry, million) }));
+/** All sets of a namespace. */
+export const ipsets = list(
+  object({
+    name,
+    type: text(64),
+    family: maybe(family),
+    index: maybe(u16),
+    netmask: maybe(length),
+    markMask: maybe(u32),
+    elements: list(element, 4 * million),
+  }),
+);
