@@ -12,7 +12,10 @@ import { parseAddress } from "../../src/net/address.ts";
 import type { Protocol } from "../../src/net/protocol.ts";
 import { iptablesFactory } from "../../src/proxy/modes/iptables/index.ts";
 import { userspace, userspaceFactory } from "../../src/proxy/modes/userspace/index.ts";
-import { inIptables } from "../../src/proxy/modes/userspace/rules.ts";
+import type { Limits } from "../../src/proxy/modes/userspace/limits.ts";
+import { UserspaceMode } from "../../src/proxy/modes/userspace/mode.ts";
+import { UserspaceProxy } from "../../src/proxy/modes/userspace/proxy.ts";
+import { inIptables, inNftables } from "../../src/proxy/modes/userspace/rules.ts";
 import { type Decision, decisionKey } from "../../src/service/decision.ts";
 import { externalCluster } from "../../src/service/outcomes.ts";
 import type { NodeSettings } from "../../src/service/settings.ts";
@@ -27,6 +30,14 @@ node.addRoute("10.96.0.0/16", { link: "eth0" });
 enterNamespace(node.namespace);
 const mode = await userspace.create();
 const { signal } = new AbortController();
+
+/** A mode whose proxy has narrow limits; it takes the place of the other one. */
+async function narrowMode(limits: Partial<Limits>): Promise<UserspaceMode> {
+  const proxy = new UserspaceProxy({ connections: 100, udpListeners: 100, udpSessions: 100, ...limits });
+  const narrow = new UserspaceMode(proxy, await inNftables.create());
+  open.push(narrow);
+  return narrow;
+}
 
 const settings: NodeSettings = {
   masqueradeBit: 14,
@@ -64,6 +75,33 @@ function serve(protocol: Protocol, port: number, endpoints: readonly [address: s
   return mode.replace({ settings, decisions: new Map([entry(protocol, port, endpoints)]) }, signal);
 }
 
+/** Answers datagrams on an address with the port of the client, as it is seen there. */
+async function echoPorts(address: string): Promise<number> {
+  const socket = createSocket("udp4");
+  socket.on("message", (_, from) => socket.send(String(from.port), from.port, from.address));
+  socket.bind(0, address);
+  await once(socket, "listening");
+  open.push(socket);
+  return socket.address().port;
+}
+
+/** A client that asks on one socket again and again. */
+function asker(port: number): () => Promise<string> {
+  const socket = createSocket("udp4");
+  open.push(socket);
+  return async () => {
+    socket.send("?", port, clusterIP);
+    const [message] = (await once(socket, "message", { signal: AbortSignal.timeout(2000) })) as [Buffer];
+    return message.toString();
+  };
+}
+
+/** What listens on the own address, as `ss` has it. */
+function listeners(protocol: "t" | "u"): readonly string[] {
+  const found = node.exec("ss", [`-Hln${protocol}`, "src", "169.254.96.96"]).trim();
+  return found === "" ? [] : found.split("\n");
+}
+
 /** Listens on an address, on a free port. @returns the port. */
 async function listen(address: string, onConnection: (socket: Socket) => void): Promise<number> {
   const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -75,6 +113,13 @@ async function listen(address: string, onConnection: (socket: Socket) => void): 
   const at = server.address();
   assert.ok(at !== null && typeof at === "object");
   return at.port;
+}
+
+/** A connection to a port of the service; it ends with the test. */
+function dial(port: number): Socket {
+  const socket = connect({ host: clusterIP, port });
+  open.push({ close: () => socket.destroy() });
+  return socket;
 }
 
 async function text(socket: Socket): Promise<string> {
@@ -94,7 +139,7 @@ test("a client that has said everything still gets the answer", async () => {
     socket.end(`${length} bytes`);
   });
   await serve("TCP", 80, [["127.0.0.2", port]]);
-  const client = connect({ host: clusterIP, port: 80 });
+  const client = dial(80);
   client.end("x".repeat(300_000));
   assert.equal(await text(client), "300000 bytes");
 });
@@ -115,7 +160,7 @@ test("a server that does not read stops the client, and nothing is lost", async 
     socket.on("end", () => socket.end());
   });
   await serve("TCP", 80, [["127.0.0.2", port]]);
-  const client = connect({ host: clusterIP, port: 80 });
+  const client = dial(80);
   client.resume();
   let written = 0;
   const writing = (async () => {
@@ -141,9 +186,9 @@ test("endpoints that refuse are passed over, and connections are refused only wh
     ["127.0.0.2", port],
     ["127.0.0.4", port],
   ]);
-  for (let i = 0; i < 10; i++) assert.equal(await text(connect({ host: clusterIP, port: 80 })), "here");
+  for (let i = 0; i < 10; i++) assert.equal(await text(dial(80)), "here");
   await serve("TCP", 80, [["127.0.0.3", port]]);
-  await assert.rejects(text(connect({ host: clusterIP, port: 80 })), { code: "ECONNRESET" });
+  await assert.rejects(text(dial(80)), { code: "ECONNRESET" });
 });
 
 test("a reset of one side becomes a reset of the other", async () => {
@@ -151,7 +196,7 @@ test("a reset of one side becomes a reset of the other", async () => {
     socket.once("data", () => socket.resetAndDestroy());
   });
   await serve("TCP", 80, [["127.0.0.2", port]]);
-  const client = connect({ host: clusterIP, port: 80 });
+  const client = dial(80);
   client.write("?");
   await assert.rejects(text(client), { code: "ECONNRESET" });
 });
@@ -159,7 +204,7 @@ test("a reset of one side becomes a reset of the other", async () => {
 test("established connections go on when their endpoint, or their service, is taken away", async () => {
   const port = await listen("127.0.0.2", (socket) => void socket.pipe(socket));
   await serve("TCP", 80, [["127.0.0.2", port]]);
-  const client = connect({ host: clusterIP, port: 80 });
+  const client = dial(80);
   const echo = async () => {
     client.write("?");
     await once(client, "data", { signal: AbortSignal.timeout(2000) });
@@ -170,7 +215,7 @@ test("established connections go on when their endpoint, or their service, is ta
   await echo();
   await mode.apply(new Map([[key, undefined]]), signal);
   await echo();
-  await serve("TCP", 81, []);
+  await serve("TCP", 81, [["127.0.0.3", port]]);
   await echo();
   client.destroy();
 });
@@ -211,7 +256,7 @@ test("the proxy's own address answers nobody who does not come through a service
     .trim()
     .split("\n")
     .map((line) => Number(/169\.254\.96\.96:(\d+)/.exec(line)?.[1]));
-  assert.equal(listening.length, 2);
+  assert.equal(listening.length, 1);
   for (const at of listening) {
     const attempt = await attemptTcp(node, { to: parseAddress("169.254.96.96"), port: at, timeout: 200 });
     assert.equal(attempt.kind, "silent");
@@ -226,7 +271,7 @@ test("its addresses are told of when they are gone, come back, and go with the l
   await serve("TCP", 80, [["127.0.0.2", port]]);
   assert.deepEqual(await mode.audit(signal), []);
 
-  const client = connect({ host: clusterIP, port: 80 });
+  const client = dial(80);
   client.write("?");
   await once(client, "data");
   // As with the rules of another mode: where no rule needs the connection tracker, the kernel ends translations.
@@ -250,7 +295,7 @@ test("modes iptables and userspace take over each other's chains, and neither re
   const port = await listen("127.0.0.2", (socket) => socket.end("here"));
   const [key, decision] = entry("TCP", 80, [["127.0.0.2", port]]);
   const desired = { settings, decisions: new Map([[key, { ...decision, cluster: decision.cluster }]]) };
-  const served = async () => assert.equal(await text(connect({ host: clusterIP, port: 80 })), "here");
+  const served = async () => assert.equal(await text(dial(80)), "here");
   node.exec("sysctl", ["-qw", "net.ipv4.conf.all.route_localnet=1"]);
   const factories = {
     iptables: iptablesFactory("legacy"),
@@ -277,4 +322,87 @@ test("modes iptables and userspace take over each other's chains, and neither re
   assert.doesNotMatch(node.exec("iptables-legacy-save", []), /KUBE-S/);
   iptables.close();
   overIptables.close();
+});
+
+test("connections beyond the limit are reset, and taken again once others have ended", async () => {
+  const port = await listen("127.0.0.2", (socket) => void socket.pipe(socket));
+  const narrow = await narrowMode({ connections: 3 });
+  await narrow.replace({ settings, decisions: new Map([entry("TCP", 80, [["127.0.0.2", port]])]) }, signal);
+  const ask = async () => {
+    const client = dial(80);
+    client.write("?");
+    await once(client, "data", { signal: AbortSignal.timeout(2000) });
+    return client;
+  };
+  const clients = await Promise.all([ask(), ask(), ask()]);
+  for (let i = 0; i < 5; i++) await assert.rejects(ask(), { code: "ECONNRESET" });
+  clients[1]?.destroy();
+  await sleep(50);
+  const [first, , third] = clients;
+  for (const client of [first, await ask(), third]) {
+    client?.write("!");
+    await once(client ?? process, "data", { signal: AbortSignal.timeout(2000) });
+  }
+  await assert.rejects(ask(), { code: "ECONNRESET" });
+  for (const client of clients) client.destroy();
+});
+
+test("of too many UDP clients the one that was silent longest is forgotten", async () => {
+  const port = await echoPorts("127.0.0.2");
+  const narrow = await narrowMode({ udpSessions: 2 });
+  await narrow.replace({ settings, decisions: new Map([entry("UDP", 53, [["127.0.0.2", port]])]) }, signal);
+  const [first, second, third] = [asker(53), asker(53), asker(53)];
+  const seen = [await first(), await second()];
+  assert.deepEqual([await second(), await first()], [seen[1], seen[0]]);
+  await third();
+  assert.equal(await first(), seen[0]);
+  assert.notEqual(await second(), seen[1]);
+});
+
+test("UDP service ports beyond the limit of listeners are balanced by the kernel, and TCP needs no further ones", async () => {
+  const port = await echoPorts("127.0.0.2");
+  const tcp = await listen("127.0.0.2", (socket) => socket.end("here"));
+  const narrow = await narrowMode({ udpListeners: 2 });
+  node.exec("sysctl", ["-qw", "net.ipv4.conf.all.route_localnet=1"]);
+  await narrow.replace({ settings, decisions: new Map() }, signal);
+  const before = [listeners("t").length, listeners("u").length] as const;
+  const ports = Array.from({ length: 50 }, (_, i) => 1000 + i);
+  const entries = ports.flatMap((at) => [
+    entry("TCP", at, [["127.0.0.2", tcp]]),
+    ...(at < 1004 ? [entry("UDP", at, [["127.0.0.2", port]])] : []),
+  ]);
+  await narrow.apply(new Map(entries), signal);
+  assert.deepEqual([listeners("t").length - before[0], listeners("u").length - before[1]], [1, 2]);
+  for (const at of ports) assert.equal(await text(dial(at)), "here");
+  for (const at of [1000, 1001, 1002, 1003]) assert.ok(Number(await asker(at)()) > 0);
+  // One goes, and another one gets its place when it changes.
+  const change = new Map([[entry("UDP", 1000, [])[0], undefined], entry("UDP", 1003, [["127.0.0.2", port]])]);
+  await narrow.apply(change, signal);
+  await narrow.apply(new Map([entry("UDP", 1003, [["127.0.0.2", port]])]), signal);
+  assert.equal(listeners("u").length - before[1], 2);
+  assert.ok(Number(await asker(1003)()) > 0);
+});
+
+test("another configuration of the mode drops no connection and no UDP client", async () => {
+  const udp = await echoPorts("127.0.0.2");
+  const tcp = await listen("127.0.0.2", (socket) => void socket.pipe(socket));
+  const decisions = new Map([entry("TCP", 80, [["127.0.0.2", tcp]]), entry("UDP", 53, [["127.0.0.2", udp]])]);
+  const first = await userspace.create();
+  await first.replace({ settings, decisions }, signal);
+  const client = dial(80);
+  const ask = asker(53);
+  const echo = async () => {
+    client.write("?");
+    await once(client, "data", { signal: AbortSignal.timeout(2000) });
+    return ask();
+  };
+  const seen = await echo();
+  first.close();
+  const next = await userspace.create();
+  await next.replace({ settings: { ...settings, masqueradeBit: 20 }, decisions }, signal);
+  assert.equal(await echo(), seen);
+  await next.replace({ settings, decisions: new Map(decisions) }, signal);
+  assert.equal(await echo(), seen);
+  next.close();
+  client.destroy();
 });

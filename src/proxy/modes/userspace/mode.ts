@@ -29,7 +29,6 @@ export class UserspaceMode implements Mode {
   async replace({ settings, decisions }: Desired, signal: AbortSignal): Promise<void> {
     this.#families = Object.keys(settings.families) as Family[];
     addOwnAddresses(this.#families);
-    await this.#proxy.open(this.#families);
     const through = new Map<DecisionKey, Decision>();
     for (const [key, decision] of decisions) through.set(key, await this.#proxy.put(key, decision));
     await this.#rules.replace({ settings, decisions: through }, signal);

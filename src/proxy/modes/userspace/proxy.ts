@@ -5,17 +5,14 @@
 import type { Address, Family } from "../../../net/address.ts";
 import type { Decision, DecisionKey, FrontEnd } from "../../../service/decision.ts";
 import { Balancer, type Pool } from "./balancer.ts";
+import { type Limits, limitsFor, openFilesLimit, Places } from "./limits.ts";
 import { ownAddresses } from "./place.ts";
 import { type Listening, throughProxy, usedPools } from "./rewrite.ts";
-import { TcpListener } from "./tcp.ts";
+import { type Route, TcpListener } from "./tcp.ts";
 import { UdpListener, UdpSessions } from "./udp.ts";
 
-/** As many UDP listeners there are at most. Service ports beyond are balanced by the kernel. */
-const maximumUdpListeners = 1024;
 /** Milliseconds for which a proxy that is no longer used takes connections that were under way to it. */
 const graceMs = 3000;
-
-const pools = ["cluster", "local"] as const;
 
 interface Backend {
   decision: Decision;
@@ -28,27 +25,26 @@ export class UserspaceProxy {
   readonly #backends = new Map<DecisionKey, Backend>();
   /** The TCP backends by what clients ask for. */
   readonly #routes = new Map<string, Backend>();
-  readonly #tcp = new Map<Family, Readonly<Record<Pool, TcpListener>>>();
-  readonly #sessions = new UdpSessions();
-  #udpListeners = 0;
+  /** By family and pool; opened when a service needs it first. */
+  readonly #tcp = new Map<string, TcpListener>();
+  readonly #connections: Places;
+  readonly #udpListeners: Places;
+  readonly #sessions: UdpSessions;
+
+  constructor(limits: Limits = limitsFor(openFilesLimit())) {
+    this.#connections = new Places(limits.connections);
+    this.#udpListeners = new Places(limits.udpListeners);
+    this.#sessions = new UdpSessions(limits.udpSessions);
+  }
 
   /** The keys of all decisions that it serves. */
   get keys(): Iterable<DecisionKey> {
     return this.#backends.keys();
   }
 
-  /** Opens what it listens on in these families, if it is not open. The own addresses must be there. */
-  async open(families: Iterable<Family>): Promise<void> {
-    for (const family of families) {
-      if (this.#tcp.has(family)) continue;
-      const open = (pool: Pool) =>
-        TcpListener.open(ownAddresses[family], pool, (address, port) => this.#route(family, address, port));
-      this.#tcp.set(family, { cluster: await open("cluster"), local: await open("local") });
-    }
-  }
-
   /**
-   * Serves a decision from now on, beside what was served under its key before.
+   * Serves a decision from now on, beside what was served under its key before. The own address of its family must be
+   * there.
    *
    * @returns the decision that the rules need. Protocols that cannot be proxied come back as they are.
    * @throws as `bind` does.
@@ -64,7 +60,7 @@ export class UserspaceProxy {
     const { frontEnds: before } = backend.decision;
     backend.decision = { ...decision, frontEnds: [...new Set([...before, ...decision.frontEnds])] };
     backend.balancer.update(decision);
-    const listening = protocol === "TCP" ? this.#putTcp(backend) : await this.#putUdp(backend);
+    const listening = protocol === "TCP" ? await this.#putTcp(backend) : await this.#putUdp(backend);
     return listening === undefined ? decision : throughProxy(decision, ownAddresses[decision.family], listening);
   }
 
@@ -85,7 +81,7 @@ export class UserspaceProxy {
       }
       listener.close();
       backend.udp.delete(pool);
-      this.#udpListeners--;
+      this.#udpListeners.free();
     }
     if (decision === undefined) this.#backends.delete(key);
     else backend.decision = decision;
@@ -99,25 +95,36 @@ export class UserspaceProxy {
   async retire(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, graceMs).unref());
     for (const key of [...this.#backends.keys()]) this.settle(key, undefined);
-    const listeners = [...this.#tcp.values()].flatMap((both) => pools.map((pool) => both[pool]));
-    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all([...this.#tcp.values()].map((listener) => listener.close()));
   }
 
-  #putTcp(backend: Backend): Listening | undefined {
+  async #putTcp(backend: Backend): Promise<Listening> {
     const { decision } = backend;
-    const both = this.#tcp.get(decision.family);
-    if (both === undefined) return undefined;
+    const listening: { -readonly [P in Pool]: Listening[P] } = { cluster: undefined, local: undefined };
+    for (const pool of usedPools(decision)) listening[pool] = (await this.#tcpListener(decision.family, pool)).port;
     for (const frontEnd of decision.frontEnds) this.#routes.set(routeKey(decision.family, frontEnd), backend);
-    return { cluster: both.cluster.port, local: both.local.port };
+    return listening;
+  }
+
+  async #tcpListener(family: Family, pool: Pool): Promise<TcpListener> {
+    const key = `${family} ${pool}`;
+    let listener = this.#tcp.get(key);
+    if (listener === undefined) {
+      const route: Route = (address, port) => this.#route(family, address, port);
+      listener = await TcpListener.open(ownAddresses[family], { pool, route, places: this.#connections });
+      this.#tcp.set(key, listener);
+    }
+    return listener;
   }
 
   async #putUdp(backend: Backend): Promise<Listening | undefined> {
     const { decision, balancer, udp } = backend;
     for (const pool of usedPools(decision)) {
       if (udp.has(pool)) continue;
-      if (this.#udpListeners >= maximumUdpListeners) return undefined;
-      udp.set(pool, await UdpListener.open(ownAddresses[decision.family], balancer, pool, this.#sessions));
-      this.#udpListeners++;
+      if (!this.#udpListeners.take()) return undefined;
+      const opening = UdpListener.open(ownAddresses[decision.family], balancer, pool, this.#sessions);
+      opening.catch(() => this.#udpListeners.free());
+      udp.set(pool, await opening);
     }
     return { cluster: udp.get("cluster")?.port, local: udp.get("local")?.port };
   }

@@ -5,13 +5,12 @@ import { originalDestination } from "../../../kernel/sockets/tcp.ts";
 import { type Address, familyOf, tryParseAddress } from "../../../net/address.ts";
 import type { Endpoint } from "../../../service/decision.ts";
 import { type Balancer, endpointKey, type Pool } from "./balancer.ts";
+import type { Places } from "./limits.ts";
 
 /** Milliseconds in which an endpoint must have taken a connection; endpoints are a few hops away. */
 const connectTimeout = 3000;
 /** As many endpoints are tried for one connection. */
 const mostTries = 5;
-/** As many connections are served at a time by one listener; further ones are closed as they come. */
-const maximumConnections = 16_384;
 /** Connections that wait to be accepted; the kernel allows net.core.somaxconn at most. */
 const backlog = 4096;
 /** A peer that is gone without a word is noticed after this, and some probes. Milliseconds. */
@@ -20,17 +19,23 @@ const keepAlive = 60_000;
 /** Finds the balancer of the service port that a client wanted to reach. */
 export type Route = (address: Address, port: number) => Balancer | undefined;
 
+/** What a listener is told. */
+export interface TcpParts {
+  readonly pool: Pool;
+  readonly route: Route;
+  /** For connections: those for which there is none are reset as they come. */
+  readonly places: Places;
+}
+
 /** Listens for the connections of all services that are balanced over one kind of pool, in one family. */
 export class TcpListener {
   readonly port: number;
   readonly #server: Server;
-  readonly #pool: Pool;
-  readonly #route: Route;
+  readonly #parts: TcpParts;
 
-  private constructor(server: Server, port: number, pool: Pool, route: Route) {
+  private constructor(server: Server, port: number, parts: TcpParts) {
     this.#server = server;
-    this.#pool = pool;
-    this.#route = route;
+    this.#parts = parts;
     this.port = port;
     server.on("connection", (client) => void this.#serve(client));
     // Beside EMFILE and the like, which pass, nothing comes here.
@@ -38,14 +43,13 @@ export class TcpListener {
   }
 
   /** Listens on a free port of an address. @throws as `bind` does. */
-  static async open(address: Address, pool: Pool, route: Route): Promise<TcpListener> {
+  static async open(address: Address, parts: TcpParts): Promise<TcpListener> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
-    server.maxConnections = maximumConnections;
     server.listen({ host: address, port: 0, backlog, exclusive: true });
     await once(server, "listening");
     server.unref();
     const at = server.address();
-    return new TcpListener(server, typeof at === "object" && at !== null ? at.port : 0, pool, route);
+    return new TcpListener(server, typeof at === "object" && at !== null ? at.port : 0, parts);
   }
 
   /** Takes no more connections. @returns when those that there are have ended. */
@@ -54,11 +58,17 @@ export class TcpListener {
   }
 
   async #serve(client: Socket): Promise<void> {
+    const { pool, route, places } = this.#parts;
     client.on("error", () => {});
+    if (!places.take()) {
+      client.resetAndDestroy();
+      return;
+    }
+    client.once("close", () => places.free());
     const wanted = originalDestination(client);
     const from = tryParseAddress(client.remoteAddress ?? "");
-    const balancer = wanted && this.#route(wanted.address, wanted.port);
-    const server = from && balancer && (await connectToOne(balancer, from, this.#pool, client));
+    const balancer = wanted && route(wanted.address, wanted.port);
+    const server = from && balancer && (await connectToOne(balancer, from, pool, client));
     if (server === undefined) client.resetAndDestroy();
     else relay(client, server);
   }

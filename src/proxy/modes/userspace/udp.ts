@@ -7,8 +7,6 @@ import { type Balancer, endpointKey, type Pool } from "./balancer.ts";
 
 /** Milliseconds after which a client is forgotten: one that asked once, and one that goes on talking. */
 const idle = { single: 10_000, stream: 120_000 };
-/** As many clients are served at a time, of all services; beyond that the one that was silent longest is forgotten. */
-const maximumSessions = 8192;
 /** Datagrams that wait for a session's socket to be there. */
 const mostWaiting = 16;
 /** As many endpoints are tried for one datagram. */
@@ -19,7 +17,13 @@ const sweepEvery = 1000;
 /** The sessions of all UDP listeners, the one that was silent longest first. */
 export class UdpSessions {
   readonly #sessions = new Map<string, Session>();
+  readonly #limit: number;
   #sweeping: NodeJS.Timeout | undefined;
+
+  /** @param limit as many there are at a time; beyond that the one that was silent longest is forgotten. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
 
   /** The session of a client, which counts as used now. */
   use(key: string): Session | undefined {
@@ -34,7 +38,7 @@ export class UdpSessions {
   /** Adds a session, and forgets another one if there are too many. */
   add(key: string, session: Session): void {
     this.#sessions.set(key, session);
-    if (this.#sessions.size > maximumSessions) {
+    if (this.#sessions.size > this.#limit) {
       const [oldest] = this.#sessions.entries();
       if (oldest !== undefined) this.#end(...oldest);
     }
