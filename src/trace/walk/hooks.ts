@@ -2,7 +2,7 @@
 import type { Chain, Hook } from "../../kernel/nftables/index.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import { join, type Passage, type Recording, runBaseChain } from "./chain.ts";
-import { type Balanced, balance, hasIpvs, ipvsPriority } from "./ipvs.ts";
+import { answerAsService, type Balanced, balance, hasIpvs, ipvsAnswerPriority, ipvsPriority } from "./ipvs.ts";
 import { hasPorts, type Packet } from "./packet.ts";
 import { type Ended, type State, withStep } from "./state.ts";
 import { track, translateKnown } from "./track.ts";
@@ -48,6 +48,10 @@ export function runHook(hook: IpHook, states: readonly State[], world: World, re
       visit: (all) =>
         translate(hook, nat, all, world, (chain, some) => runBaseChain(chain, some, where, world, recording)),
     });
+  }
+  if ((hook === "input" || hook === "output" || hook === "forward") && hasIpvs(world)) {
+    const back = (all: readonly State[]) => all.map((state) => answerAsService(state, world));
+    visitors.push({ priority: ipvsAnswerPriority[hook], visit: (all) => ({ states: back(all), ended: [] }) });
   }
   if ((hook === "input" || hook === "output") && hasIpvs(world)) {
     visitors.push({ priority: ipvsPriority[hook], visit: (all) => balance(hook, all, world) });

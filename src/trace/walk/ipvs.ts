@@ -16,6 +16,31 @@ import type { World } from "./world.ts";
 /** The hooks at which packets meet virtual services, and the priorities there (`NF_IP_PRI_NAT_*`). */
 export const ipvsPriority = { input: 99, output: -98 } as const;
 
+/** The priorities at which it translates answers back. */
+export const ipvsAnswerPriority = { input: 98, output: -99, forward: 100 } as const;
+
+/** Gives an answer of a destination the address of its service (`ip_vs_out_hook`). */
+export function answerAsService(state: State, world: World): State {
+  const { packet, balancedFlows = [] } = state;
+  const flow = balancedFlows.find(
+    ({ place, asked, answering }) =>
+      place === world.place &&
+      asked.protocol === packet.protocol &&
+      answering.address === packet.source &&
+      answering.port === packet.sourcePort &&
+      asked.source === packet.destination &&
+      asked.sourcePort === packet.destinationPort,
+  );
+  if (flow === undefined || state.awaited === undefined) return state;
+  const { destination: source, destinationPort: sourcePort } = flow.asked;
+  const { sourcePort: _, ...rest } = packet;
+  const name = sourcePort === undefined ? source : formatHostPort(source, sourcePort);
+  return {
+    ...withStep(state, { kind: "rewrite", text: `IPVS: the source of the answer becomes ${name}` }),
+    packet: { ...rest, source, ...(sourcePort !== undefined && { sourcePort }) },
+  };
+}
+
 /** What becomes of packets at IPVS: those of `states` go on in the hook. */
 export interface Balanced extends Passage {
   /** Taken out of the hook: they are sent as packets of this node are, with their way decided. */
@@ -50,13 +75,14 @@ const unknown = (state: State, why: string): Balanced => ({
 
 function balanceOne(hook: keyof typeof ipvsPriority, state: State, world: World): Balanced {
   // A packet that IPVS has seen already is marked so.
-  if (state.balanced !== undefined || !hasPorts(state.packet.protocol)) return pass(state);
+  if (state.balanced !== undefined || state.awaited !== undefined || !hasPorts(state.packet.protocol))
+    return pass(state);
   if (ipvsMissing(world)) return unknown(state, "the services of IPVS are not in the snapshot");
   const service = serviceFor(world.snapshot.ipvs, state.packet);
   if (service === undefined) return pass(state);
   if (service === "open") return unknown(state, "the port that an IPVS service is found by is not known");
   const name = `IPVS ${formatService(service.key)}`;
-  if (state.connection?.state === "established") return continued(hook, name, service, state, world);
+  if (state.connection?.entry !== undefined) return continued(hook, name, service, state, world);
   const { choices, how, none } = schedule(service, world);
   const parts = choices.map(({ destination, share, choice }) => {
     const text = `${name} (${how})`;
@@ -93,16 +119,7 @@ function continued(
   state: State,
   world: World,
 ): Balanced {
-  const { packet } = state;
-  const entry = world.snapshot.conntrack.find(
-    ({ original }) =>
-      original.protocol === packet.protocol &&
-      original.destination === packet.destination &&
-      original.destinationPort === packet.destinationPort &&
-      original.source === packet.source &&
-      original.sourcePort === packet.sourcePort,
-  );
-  const { source, sourcePort } = entry?.reply ?? {};
+  const { source, sourcePort } = state.connection?.entry?.reply ?? {};
   const destination = service.destinations.find(({ address, port }) => address === source && port === sourcePort);
   if (destination === undefined) return unknown(state, `to whom ${name} sends this connection is not in the snapshot`);
   return dispatch(hook, `${name} (as before)`, undefined, service, destination, state, world);
@@ -139,6 +156,12 @@ function dispatch(
     ...withStep(state, { kind: "rewrite", text: `${name} → ${does}${suffix}` }),
     packet: translated,
     balanced,
+    ...(forwarding === "masquerade" && {
+      balancedFlows: [
+        ...(state.balancedFlows ?? []),
+        { place: world.place, asked: packet, answering: { address, ...(port !== undefined && { port }) } },
+      ],
+    }),
     ...untrackedUnless(world, state),
   };
   if (forwarding === "local") return pass(next);

@@ -8,6 +8,7 @@ import { runChoice } from "./rule/choice.ts";
 import { runComputing } from "./rule/compute.ts";
 import { runLimit } from "./rule/limits.ts";
 import { runDynset, runLookup } from "./rule/lookup.ts";
+import { runTproxy } from "./rule/proxy.ts";
 import {
   type Context,
   change,
@@ -168,7 +169,7 @@ export function evaluate(expression: Expression, thread: Thread, context: Contex
     case "synproxy":
       return lost(thread, "synproxy answers for the server");
     case "tproxy":
-      return lost(thread, "tproxy gives it to a local socket");
+      return runTproxy(expression, thread, context);
     case "fwd":
       return lost(thread, "it is sent out of another interface");
     case "match":

@@ -47,6 +47,13 @@ export interface Tracked extends TrackedFlow {
   readonly mark: number;
 }
 
+/** A connection that IPVS of a place sends elsewhere: answers from there get the address that was asked. */
+export interface BalancedFlow {
+  readonly place: string;
+  readonly asked: Tuple;
+  readonly answering: { readonly address: Address; readonly port?: number };
+}
+
 /** The hardware addresses of a packet on a link. */
 export interface Frame {
   /** Absent where it is not known whom the sender took for the receiver. */
@@ -197,6 +204,8 @@ export interface State {
   readonly way?: Way;
   /** The virtual service by which IPVS took the packet, which it does once. */
   readonly balanced?: { readonly address: Address; readonly port: number; readonly forwarding: Forwarding };
+  /** What IPVS of some place has translated, to be translated back in answers. */
+  readonly balancedFlows?: readonly BalancedFlow[];
   /** The socket of this node that a rule handed it to, whatever its destination. */
   readonly proxy?: { readonly address: Address; readonly port: number };
   /** Sets that a rule added to, of which nothing more is known. */
@@ -254,14 +263,14 @@ export function stepsOf(state: State): readonly Step[] {
 
 /** Text that is equal for states from which everything goes on alike. */
 export function stateKey(state: State): string {
-  const { packet, connection, input, port, way, balanced, touched, traced } = state;
+  const { packet, connection, input, port, way, balanced, proxy, touched, traced } = state;
   const { original, ...rest } = connection ?? {};
   const settled = original === undefined ? null : [packetKey(original), rest];
   const { place, frame, tracked, routers, inner, narrow } = state;
   return JSON.stringify([
     packetKey(packet),
     settled,
-    [input, port, way, balanced, touched, traced],
+    [input, port, way, balanced, proxy, touched, traced],
     [place, frame, tracked, routers, narrow, inner && [inner.vni, stateKey(inner.state)]],
   ]);
 }

@@ -122,7 +122,17 @@ function withAnswers(setting: Setting, end: Ended, asked: Packet, place: string 
   const { state, outcome } = end;
   const world = setting.cluster.world(state.place);
   if (outcome.kind !== "delivered" || world === undefined) return end;
-  const { connection: _c, input: _i, port: _p, way: _w, frame: _f, balanced: _b, narrow: _n, ...rest } = state;
+  const {
+    connection: _c,
+    input: _i,
+    port: _p,
+    way: _w,
+    frame: _f,
+    balanced: _b,
+    proxy: _x,
+    narrow: _n,
+    ...rest
+  } = state;
   const answer: State = {
     ...rest,
     packet: answerTo(state.packet),

@@ -71,6 +71,6 @@ export function eachOnward(states: readonly State[], work: (state: State) => Onw
 
 /** The packet as it is once it has left a network namespace: without all that the kernel keeps beside it. */
 export function departed(state: State): State {
-  const { connection: _c, input: _i, port: _p, way: _w, balanced: _b, ...rest } = state;
+  const { connection: _c, input: _i, port: _p, way: _w, balanced: _b, proxy: _x, ...rest } = state;
   return { ...rest, packet: { ...state.packet, mark: 0, priority: 0 }, touched: [], traced: false };
 }

@@ -47,9 +47,10 @@ function shown(address: Packet["source"], port: number | undefined): string {
 }
 
 /** Looks for somebody who listens. */
-function listening(world: World, { packet, input }: State): Outcome {
+function listening(world: World, { packet, input, proxy }: State): Outcome {
   const { destination, destinationPort, protocol, family } = packet;
   const to = targetOf(packet);
+  if (proxy !== undefined) return { kind: "delivered", to: { ...to, ...proxy } };
   if (protocol === protocolNumber.icmp || protocol === protocolNumber.icmpv6) return { kind: "delivered", to };
   const name = protocol === protocolNumber.tcp ? "TCP" : protocol === protocolNumber.udp ? "UDP" : undefined;
   if (name === undefined)

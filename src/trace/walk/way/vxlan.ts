@@ -37,7 +37,17 @@ export function intoTunnel(cluster: Cluster, { world, link }: End, state: State,
     return end(state, { kind: "no route", why: `${name} has no address to reach ${remote} from` });
   const vni = own?.vni ?? details.id;
   const text = `${name} puts it into a packet to ${remote} (VXLAN ${vni}), for ${to}`;
-  const { connection: _c, input: _i, port: _p, way: _w, frame: _f, balanced: _b, awaited: _a, ...rest } = state;
+  const {
+    connection: _c,
+    input: _i,
+    port: _p,
+    way: _w,
+    frame: _f,
+    balanced: _b,
+    proxy: _x,
+    awaited: _a,
+    ...rest
+  } = state;
   return move(world, { ...withStep(rest, { kind: "link", text }), packet: outer, inner: { vni, state } }, "own");
 }
 
@@ -88,7 +98,7 @@ export function carried({ snapshot }: World, { packet, inner }: State): Link | u
 export function unwrap(world: World, outer: State, device: Link): State {
   const { inner } = outer;
   if (inner === undefined) throw new TypeError("the packet carries none");
-  const { connection: _c, way: _w, port: _p, balanced: _b, ...rest } = inner.state;
+  const { connection: _c, way: _w, port: _p, balanced: _b, proxy: _x, ...rest } = inner.state;
   const unpacked: State = {
     ...rest,
     packet: { ...inner.state.packet, mark: 0, priority: 0 },
