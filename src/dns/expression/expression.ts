@@ -3,6 +3,7 @@
  * (github.com/expr-lang/expr) that Corefiles use. Literals, lists, calls, `.` and `[]`, `!`/`not`, arithmetic,
  * comparison, `in`, `not in`, `contains`, `startsWith`, `endsWith`, `matches`, `&&`/`and`, `||`/`or`, `?:`, `??`.
  */
+import { compilePattern, type Pattern } from "../pattern.ts";
 import { type ExpressionToken, tokensOf } from "./lexer.ts";
 
 /** What names in an expression mean. */
@@ -53,6 +54,19 @@ const isIn: Operation = (left, right) => {
   throw new TypeError("in is for lists");
 };
 
+/** Patterns are mostly constants; those that come from queries must not fill the memory. */
+const maxPatterns = 100;
+const patterns = new Map<string, Pattern>();
+
+function patternOf(source: string): Pattern {
+  const known = patterns.get(source);
+  if (known !== undefined) return known;
+  if (patterns.size >= maxPatterns) patterns.clear();
+  const pattern = compilePattern(source);
+  patterns.set(source, pattern);
+  return pattern;
+}
+
 /** Operators with two sides and how strongly they bind. `&&`, `||`, `??` and `?:` are made by the parser. */
 const operations: Readonly<Record<string, readonly [number, Operation]>> = {
   "==": [20, (left, right) => left === right],
@@ -65,7 +79,7 @@ const operations: Readonly<Record<string, readonly [number, Operation]>> = {
   contains: [20, onText((left, right) => left.includes(right))],
   startsWith: [20, onText((left, right) => left.startsWith(right))],
   endsWith: [20, onText((left, right) => left.endsWith(right))],
-  matches: [20, onText((left, right) => new RegExp(right).test(left))],
+  matches: [20, onText((left, right) => patternOf(right).test(left))],
   "+": [30, (left, right) => (typeof left === "string" && typeof right === "string" ? left + right : add(left, right))],
   "-": [30, calculate((left, right) => left - right)],
   "*": [40, calculate((left, right) => left * right)],

@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { isAbsolute, join, relative } from "node:path";
 import type { Stanza } from "../../corefile/stanza.ts";
+import { compilePattern, fillGroups, makePattern, type Pattern } from "../../pattern.ts";
 import { messageOf } from "../../server/log.ts";
 import type { Fallthrough, Handler, Next, Outcome, Plugin } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
@@ -21,7 +22,7 @@ interface Options {
   readonly zones: readonly string[];
   readonly directory: string;
   /** Files that are zone files; its groups stand in `template`. */
-  readonly pattern: RegExp;
+  readonly pattern: Pattern;
   readonly template: string;
   /** Milliseconds; 0: never. */
   readonly reload: number;
@@ -40,7 +41,7 @@ export const auto: Plugin = {
 function parse(stanza: Stanza, site: Site): Options {
   const zones = zonesOf(stanza, stanza.args, site);
   let directory = "";
-  let pattern = /db\.(.*)/;
+  let pattern = compilePattern("db\\.(.*)");
   let template = "{1}";
   let reload = 60_000;
   let fallthrough = noFallthrough;
@@ -51,11 +52,7 @@ function parse(stanza: Stanza, site: Site): Options {
         directory = isAbsolute(path) ? path : join(site.settings.root, path);
         if (source === undefined) break;
         if (name === undefined) throw property.error("a pattern needs a template for the zone's name");
-        try {
-          pattern = new RegExp(source);
-        } catch (error) {
-          throw property.error(messageOf(error));
-        }
+        pattern = makePattern(property, source);
         template = name.replace(/\$\{(\d+)\}/g, "{$1}");
         break;
       }
@@ -143,8 +140,7 @@ class Auto implements Handler {
   #originOf(name: string): string | undefined {
     const match = this.#options.pattern.exec(name);
     if (match === null) return undefined;
-    const text = this.#options.template.replace(/\{(\d+)\}/g, (_, group: string) => match[Number(group)] ?? "");
-    return tryParseName(text)?.toLowerCase();
+    return tryParseName(fillGroups(this.#options.template, match))?.toLowerCase();
   }
 }
 

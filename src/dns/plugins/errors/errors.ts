@@ -1,5 +1,6 @@
 /** Plugin errors: logs what goes wrong with queries. */
 import type { Stanza } from "../../corefile/stanza.ts";
+import { makePattern, type Pattern } from "../../pattern.ts";
 import { messageOf } from "../../server/log.ts";
 import { type Handler, type Plugin, rcodeOf } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
@@ -11,14 +12,12 @@ type Level = "error" | "warning" | "info" | "debug";
 /** Errors that match are counted, and written as one line at the end of each period. */
 interface Consolidation {
   readonly period: number;
-  readonly pattern: RegExp;
+  readonly pattern: Pattern;
   readonly source: string;
   readonly level: Level;
   readonly showFirst: boolean;
   count: number;
 }
-
-const maxPattern = 10_000;
 
 /** The plugin. */
 export const errors: Plugin = {
@@ -53,13 +52,7 @@ function parse(stanza: Stanza): { readonly consolidations: readonly Consolidatio
 function consolidation(property: Stanza): Consolidation {
   const [, source = "", ...rest] = property.expect(2, 4);
   const period = property.duration(0, "the period");
-  if (source.length > maxPattern) throw property.error(`the pattern is longer than ${maxPattern} characters`);
-  let pattern: RegExp;
-  try {
-    pattern = new RegExp(source);
-  } catch (error) {
-    throw property.error(messageOf(error));
-  }
+  const pattern = makePattern(property, source);
   let level: Level = "error";
   let showFirst = false;
   for (const word of rest) {

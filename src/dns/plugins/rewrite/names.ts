@@ -1,6 +1,6 @@
 /** How names are matched and rewritten: exactly, by their beginning, end or middle, or by a regular expression. */
 import type { Stanza } from "../../corefile/stanza.ts";
-import { messageOf } from "../../server/log.ts";
+import { fillGroups, makePattern } from "../../pattern.ts";
 import { tryParseName } from "../../wire/names.ts";
 
 /** The ways to match a name. */
@@ -9,8 +9,6 @@ export type MatchKind = (typeof matchKinds)[number];
 
 /** Gives a name in lower case its new form; undefined if it does not match. */
 export type NameRewrite = (name: string) => string | undefined;
-
-const maxPattern = 10_000;
 
 /**
  * Makes a rewriting of names.
@@ -38,7 +36,7 @@ export function makeRewrite(stanza: Stanza, kind: MatchKind, from: string, to: s
       const pattern = makePattern(stanza, from);
       return (name) => {
         const match = pattern.exec(name);
-        return match === null ? undefined : checked(withDot(fill(to, match)));
+        return match === null ? undefined : checked(withDot(fillGroups(to, match)));
       };
     }
   }
@@ -51,26 +49,6 @@ export function makeMatch(stanza: Stanza, kind: MatchKind, from: string): (name:
       ? makeRewrite(stanza, kind, from, from)
       : makeRewrite(stanza, kind, from, kind === "regex" ? "x" : from);
   return (name) => rewrite(name) !== undefined;
-}
-
-/**
- * A regular expression of a directive.
- *
- * @throws {CorefileError} if it is not one.
- */
-export function makePattern(stanza: Stanza, source: string): RegExp {
-  if (source.length > maxPattern) throw stanza.error(`the pattern is longer than ${maxPattern} characters`);
-  try {
-    // Go writes named groups as (?P<name>...).
-    return new RegExp(source.replaceAll("(?P<", "(?<"));
-  } catch (error) {
-    throw stanza.error(messageOf(error));
-  }
-}
-
-/** Puts the groups of a match in for `{1}`, `{2}`, ... */
-export function fill(template: string, match: RegExpExecArray): string {
-  return template.replace(/\{(\d+)\}/g, (_, group: string) => match[Number(group)] ?? "");
 }
 
 function absolute(stanza: Stanza, text: string): string {

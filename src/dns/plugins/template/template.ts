@@ -1,5 +1,6 @@
 /** Plugin template: answers made of the query by templates. */
 import type { Stanza } from "../../corefile/stanza.ts";
+import { compilePattern, makePattern, type Pattern } from "../../pattern.ts";
 import { messageOf } from "../../server/log.ts";
 import {
   type Fallthrough,
@@ -27,7 +28,6 @@ import {
 import { longestZone } from "../../wire/names.ts";
 import { parseRecord } from "../../wire/parse.ts";
 import { is, type ResourceRecord } from "../../wire/record.ts";
-import { makePattern } from "../rewrite/names.ts";
 import { compileTemplate, type Template, type TemplateData } from "./gotemplate.ts";
 
 /** A directive. */
@@ -35,7 +35,7 @@ interface Rule {
   readonly class: number;
   readonly type: number;
   readonly zones: readonly string[];
-  readonly patterns: readonly RegExp[];
+  readonly patterns: readonly Pattern[];
   readonly answer: readonly Template[];
   readonly additional: readonly Template[];
   readonly authority: readonly Template[];
@@ -61,7 +61,7 @@ function parse(stanza: Stanza, site: Site): Rule {
   const type = tryParseType(typeText);
   if (cls === undefined) throw stanza.error(`'${classText}' is not a class`);
   if (type === undefined) throw stanza.error(`'${typeText}' is not a record type`);
-  const patterns: RegExp[] = [];
+  const patterns: Pattern[] = [];
   const sections = { answer: [] as Template[], additional: [] as Template[], authority: [] as Template[] };
   let rcode: number = RCODE.NOERROR;
   let extended: Uint8Array | undefined;
@@ -108,7 +108,7 @@ function parse(stanza: Stanza, site: Site): Rule {
     class: cls,
     type,
     zones: zonesOf(stanza, zones, site),
-    patterns: patterns.length === 0 ? [/.*/] : patterns,
+    patterns: patterns.length === 0 ? [compilePattern(".*")] : patterns,
     ...sections,
     rcode,
     extended,
@@ -188,7 +188,7 @@ function concerns(rule: Rule, { question }: Query): boolean {
 }
 
 interface Match {
-  readonly pattern: RegExp;
+  readonly pattern: Pattern;
   readonly groups: RegExpExecArray;
 }
 
