@@ -82,6 +82,15 @@ export function processIds(): readonly number[] {
     .sort((a, b) => a - b);
 }
 
+/** The command line of a process; empty if it is gone. */
+export function commandOf(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
 /** The identity of a process's network namespace; empty if it is gone, or too private to be one of ours. */
 function namespaceOf(pid: number): string {
   try {

@@ -208,7 +208,7 @@ test("down leaves no namespace and no process, up brings everything back, and a 
   assert.deepEqual(lab.namespaces(), []);
 });
 
-test("the wire can be made lossy, for one node or all, and whole again", async () => {
+test("the wire can be made lossy and slow, for one node or all, and whole again", async () => {
   await lab.lab("up");
   const port = await eventually(
     "a node port",
@@ -227,6 +227,16 @@ test("the wire can be made lossy, for one node or all, and whole again", async (
     () => lab.answers("outside", url("172.20.0.12")),
     (found) => found.every((answer) => !answer.startsWith("curl")),
   );
+  const took = async () => {
+    const start = performance.now();
+    assert.doesNotMatch(await lab.get("outside", url("172.20.0.12")), /^curl/);
+    return performance.now() - start;
+  };
+  await lab.lab("netem", "--delay", "50ms", "--node", "outside");
+  const slow = await took();
+  assert.ok(slow >= 190, `a connection and a request go back and forth twice, in ${slow} ms`);
+  await lab.lab("netem");
+  assert.ok((await took()) < slow);
   assert.match((await lab.try("netem", "--loss", "101")).err, /--loss must be 0 to 100/);
   assert.match(
     (await lab.try("netem", "--loss", "1", "--node", "node7")).err,
@@ -320,7 +330,7 @@ test("what makes no sense is refused with the reason", async () => {
     const [command, ...rest] = args;
     assert.match((await lab.try(command, ...rest)).err, message);
   }
-  const bad = await lab.run([new URL("../../portolan", import.meta.url).pathname, "lab", "up", "--name", "Not-Good"]);
+  const bad = await lab.run([lab.program, "lab", "up", "--name", "Not-Good"]);
   assert.equal(bad.code, 2);
   assert.match(bad.err, /not a name for a lab/);
 });

@@ -24,20 +24,25 @@ export const mode = labPart({
 export const netem = labPart({
   name: "netem",
   world: "enters",
-  usage: "[--delay TIME] [--loss PERCENT] [--node NODE]",
+  usage: "[--delay TIME] [--jitter TIME] [--loss PERCENT] [--node NODE]",
   summary: "Make the wire between the machines slow or lossy; without flags, whole again",
   flags: {
-    delay: durationFlag(0, { help: "What each packet takes longer. Needs a kernel with sch_netem." }),
+    delay: durationFlag(0, { help: "What each packet takes longer, in each direction." }),
+    jitter: durationFlag(0, { help: "By how much that may be more or less." }),
     loss: floatFlag(0, { help: "Of a hundred packets, how many are lost." }),
     node: stringFlag("", { help: "Only to and from this node, or outside." }),
   },
-  async run({ values: { name, delay, loss, node: which }, args, context }) {
+  async run({ values: { name, delay, jitter, loss, node: which }, args, context }) {
     if (args.length > 0) throw wrongUsage(`unexpected argument ${JSON.stringify(args[0])}`);
     if (!(loss >= 0 && loss <= 100)) throw wrongUsage("--loss must be 0 to 100");
     if (!(delay >= 0 && delay <= 60_000)) throw wrongUsage("--delay must be 0s to 1m");
+    if (!(jitter >= 0 && jitter <= delay)) throw wrongUsage("--jitter must be 0s to the delay");
     const lab = labNameOf({ name });
-    impair(lab, { delay, loss, ...(which !== "" && { node: which }) });
-    const what = [delay > 0 ? `slow by ${delay} ms` : "", loss > 0 ? `lossy by ${loss} %` : ""].filter(Boolean);
+    await impair(lab, { delay, jitter, loss, ...(which !== "" && { node: which }) });
+    const what = [
+      delay > 0 ? `slow by ${delay}${jitter > 0 ? `±${jitter}` : ""} ms` : "",
+      loss > 0 ? `lossy by ${loss} %` : "",
+    ].filter(Boolean);
     context.err(`The wire of lab ${lab} is ${what.join(" and ") || "as it should be"}\n`);
     return exitStatus.ok;
   },
