@@ -17,7 +17,7 @@ import type { KubeProxyConfiguration } from "./config/types.ts";
 import { EventPoster, type EventRecorder, type EventSubject, logEvents } from "./events.ts";
 import { setUpHost } from "./hostsetup.ts";
 import { Inputs } from "./inputs.ts";
-import { type Leftover, leftoversBeside, removeLeftovers } from "./leftovers.ts";
+import { type Leftover, leftoversBeside, retireLeftovers, retireUntilGone } from "./leftovers.ts";
 import { conntrackCleaner, hostAddresses, servedFamilies } from "./machine.ts";
 import { chooseMode } from "./modes/index.ts";
 import type { Mode, ModeFactory } from "./modes/mode.ts";
@@ -131,7 +131,7 @@ export class Agent {
       await runner.once(session.signal);
       const { size } = inputs.state.decisions;
       this.#parts.log.info("Kernel programmed once", { mode: session.mode.name, servicePorts: size });
-      await this.#removeLeftovers(options, session);
+      await retireLeftovers(this.#leftoversBeside(options, session), this.#parts.log);
     });
   }
 
@@ -202,6 +202,7 @@ export class Agent {
       await this.#listen("metrics", config.metricsBindAddress, this.#pages(config), session),
     ];
     const servers = this.#serviceHealth(session);
+    let retiring: Promise<void> | undefined;
     try {
       const listenWhereNodePortsAnswer = () => servers.setHosts(healthCheckHosts(inputs), signal);
       const runner = this.#runner(session, inputs, servers, listenWhereNodePortsAnswer);
@@ -220,9 +221,11 @@ export class Agent {
           action: "StartProxy",
           note: `Service proxy serves in mode ${mode.name}, ${inputs.state.decisions.size} service ports`,
         });
-        void this.#removeLeftovers(options, session);
+        retiring = retireUntilGone(this.#leftoversBeside(options, session), this.#parts, signal);
       }, signal);
     } finally {
+      // The next mode may be one of those that are being removed.
+      await retiring;
       await Promise.all([servers.close(), ...closing.map((listener) => listener?.close())]);
     }
   }
@@ -323,9 +326,9 @@ export class Agent {
     return listenHttp({ name, host, port: at.port, handler, log, clock, hardFail: config.bindAddressHardFail }, signal);
   }
 
-  async #removeLeftovers({ keepLeftovers }: AgentOptions, { mode }: Session): Promise<void> {
-    const { factories, leftovers, log } = this.#parts;
-    if (!keepLeftovers) await removeLeftovers(leftoversBeside(mode.name, factories, leftovers), log);
+  #leftoversBeside({ keepLeftovers }: AgentOptions, { mode }: Session): readonly Leftover[] {
+    const { factories, leftovers } = this.#parts;
+    return keepLeftovers ? [] : leftoversBeside(mode.name, factories, leftovers);
   }
 }
 

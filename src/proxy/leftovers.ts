@@ -2,7 +2,8 @@
  * What kube-proxy and other modes of this program leave in the kernel. It is removed only after the rules of the mode in
  * use are in place, so that no connection meets a node without rules.
  */
-import { listTables, openNftables, Transaction } from "../kernel/nftables/index.ts";
+import { listTables, openNftablesIfThere, Transaction } from "../kernel/nftables/index.ts";
+import type { Clock } from "../telemetry/clock.ts";
 import { errorText, type Logger } from "../telemetry/log.ts";
 import type { ModeFactory } from "./modes/mode.ts";
 
@@ -12,6 +13,8 @@ export interface Leftover {
   readonly name: string;
   /** Idempotent; needs no state but the kernel's. */
   readonly remove: () => Promise<void>;
+  /** As `ModeFactory.retire`. */
+  readonly retire?: () => Promise<boolean>;
 }
 
 /** What kube-proxy leaves in the kernel beside what has the same shape as in modes of this program. */
@@ -20,7 +23,8 @@ export const kubeProxyLeftovers: readonly Leftover[] = [
 ];
 
 function removeTables(name: string): void {
-  using socket = openNftables();
+  using socket = openNftablesIfThere();
+  if (socket === undefined) return;
   const tables = listTables(socket).filter(
     ({ family, table }) => table === name && (family === "ip" || family === "ip6"),
   );
@@ -38,12 +42,16 @@ export function leftoversBeside(
 ): readonly Leftover[] {
   const modes = factories
     .filter(({ name }) => name !== current)
-    .map((factory) => ({ name: `mode ${factory.name}`, remove: () => factory.cleanup() }));
+    .map((factory) => ({
+      name: `mode ${factory.name}`,
+      remove: () => factory.cleanup(),
+      ...(factory.retire && { retire: factory.retire }),
+    }));
   return [...modes, ...others];
 }
 
 /**
- * Removes leftovers, one after the other; what fails does not stop the rest.
+ * Removes leftovers, one after the other, at once; what fails does not stop the rest.
  *
  * @returns what failed, one line each.
  */
@@ -59,4 +67,53 @@ export async function removeLeftovers(leftovers: readonly Leftover[], log: Logge
     }
   }
   return failures;
+}
+
+/**
+ * Removes leftovers while a mode serves: what connections need that are under way stays, with a word about it.
+ *
+ * @returns those of which something stays.
+ */
+export async function retireLeftovers(leftovers: readonly Leftover[], log: Logger): Promise<readonly Leftover[]> {
+  await removeLeftovers(
+    leftovers.filter(({ retire }) => retire === undefined),
+    log,
+  );
+  const waiting = await stillWaiting(leftovers, log);
+  for (const { name } of waiting) {
+    log.info("Connections are under way through what an earlier mode left: it stays until they end", { of: name });
+  }
+  return waiting;
+}
+
+/** Milliseconds between the first two looks at leftovers that wait, and at most: each pause is twice the one before. */
+const [firstPause, longestPause] = [2000, 60_000];
+
+/** As {@link retireLeftovers}, again and again until nothing stays or the signal is aborted. */
+export async function retireUntilGone(
+  leftovers: readonly Leftover[],
+  { log, clock }: { readonly log: Logger; readonly clock: Clock },
+  signal: AbortSignal,
+): Promise<void> {
+  let waiting = await retireLeftovers(leftovers, log);
+  for (let pause = firstPause; waiting.length > 0; pause = Math.min(2 * pause, longestPause)) {
+    if (!(await clock.sleep(pause, signal))) return;
+    waiting = await stillWaiting(waiting, log);
+  }
+}
+
+async function stillWaiting(leftovers: readonly Leftover[], log: Logger): Promise<readonly Leftover[]> {
+  const waiting: Leftover[] = [];
+  for (const leftover of leftovers) {
+    const { name, retire } = leftover;
+    if (retire === undefined) continue;
+    try {
+      if (await retire()) log.debug(2, "Leftovers removed", { of: name });
+      else waiting.push(leftover);
+    } catch (error) {
+      waiting.push(leftover);
+      log.error(error, "Leftovers not removed, trying again", { of: name });
+    }
+  }
+  return waiting;
 }

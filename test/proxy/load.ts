@@ -1,6 +1,7 @@
 /**
- * Connections for tests of what must not break any, as a program: `load.ts serve PORT` echoes; `load.ts load ADDRESS PORT`
- * keeps 100 connections talking and opens new ones all the time, until its input ends, then prints a {@link LoadReport}.
+ * Connections for tests of what must not break any, as a program: `load.ts serve PORT` echoes;
+ * `load.ts load ADDRESS PORT PAUSE` keeps 100 connections talking, each with pauses of so many milliseconds, and opens new
+ * ones all the time, until its input ends, then prints a {@link LoadReport}.
  */
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,8 +20,6 @@ export interface LoadReport {
 }
 
 const longConnections = 100;
-/** Milliseconds between two exchanges on a long connection. */
-const pause = 100;
 /** New connections at a time. */
 const workers = 4;
 /** Milliseconds after which an answer counts as missing. */
@@ -28,14 +27,16 @@ const patience = 2000;
 
 class Load {
   readonly #at: { readonly host: string; readonly port: number };
+  readonly #pause: number;
   #exchanges = 0;
   #connections = 0;
   #slowest = 0;
   #over = false;
   readonly #failures: Record<string, number> = {};
 
-  constructor(host: string, port: number) {
+  constructor(host: string, port: number, pause: number) {
     this.#at = { host, port };
+    this.#pause = pause;
   }
 
   end(): void {
@@ -65,11 +66,11 @@ class Load {
 
   /** @returns whether it answers to the end. */
   async #talk(socket: Socket): Promise<boolean> {
-    await sleep(Math.random() * pause);
+    await sleep(Math.random() * this.#pause);
     while (!this.#over) {
       if (!(await this.#exchange(socket, "long connection"))) return false;
       this.#exchanges++;
-      await sleep(pause);
+      await sleep(this.#pause);
     }
     return true;
   }
@@ -113,7 +114,7 @@ if (import.meta.main && task === "serve") {
     socket.pipe(socket);
   }).listen({ port: Number(args[0]), backlog: 1024 }, () => process.stdout.write("ready\n"));
 } else if (import.meta.main) {
-  const load = new Load(args[0] ?? "", Number(args[1]));
+  const load = new Load(args[0] ?? "", Number(args[1]), Number(args[2]));
   process.stdin.on("end", () => load.end()).resume();
   process.stdout.write(`${JSON.stringify(await load.run())}\n`);
   process.exit();

@@ -47,11 +47,13 @@ export class Machine {
   /** A directory for manifests and other files. */
   readonly directory: string;
   readonly #children: ChildProcess[] = [];
+  readonly #namespaces: string[];
 
   private constructor() {
     const id = `ptl-proxy-${process.pid}-${count++}`;
     this.node = `${id}-node`;
     this.pods = `${id}-pods`;
+    this.#namespaces = [this.node, this.pods];
     this.directory = mkdtempSync(join(tmpdir(), "portolan-proxy-"));
   }
 
@@ -93,6 +95,39 @@ export class Machine {
       const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
       return { code, out: stdout, err: stderr };
     }
+  }
+
+  /** Makes a namespace of a client elsewhere, 192.168.8.2, for which the node is the way to everything. @returns its name. */
+  addClient(): string {
+    const name = `${this.node}-client`;
+    this.#namespaces.push(name);
+    execFileSync("ip", ["netns", "add", name]);
+    execFileSync("ip", ["-n", name, "link", "set", "lo", "up"]);
+    execFileSync("ip", [
+      "-n",
+      this.node,
+      "link",
+      "add",
+      "client",
+      "type",
+      "veth",
+      "peer",
+      "name",
+      "eth0",
+      "netns",
+      name,
+    ]);
+    for (const [namespace, device, address] of [
+      [this.node, "client", "192.168.8.1/24"],
+      [name, "eth0", "192.168.8.2/24"],
+    ] as const) {
+      execFileSync("ip", ["-n", namespace, "address", "add", address, "dev", device]);
+      execFileSync("ip", ["-n", namespace, "link", "set", device, "up"]);
+    }
+    execFileSync("ip", ["-n", name, "route", "add", "default", "via", "192.168.8.1"]);
+    execFileSync("ip", ["-n", this.pods, "route", "add", "192.168.8.0/24", "via", "192.168.7.1"]);
+    this.exec("sysctl", "-q", "-w", "net.ipv4.ip_forward=1");
+    return name;
   }
 
   /** Starts the proxy and waits until it serves. */
@@ -146,7 +181,7 @@ export class Machine {
 
   async #build(): Promise<void> {
     const { node, pods } = this;
-    for (const name of [node, pods]) {
+    for (const name of this.#namespaces) {
       execFileSync("ip", ["netns", "add", name]);
       execFileSync("ip", ["-n", name, "link", "set", "lo", "up"]);
     }
@@ -173,7 +208,7 @@ export class Machine {
 
   async #destroy(): Promise<void> {
     for (const child of this.#children) child.kill("SIGKILL");
-    for (const name of [this.node, this.pods]) {
+    for (const name of this.#namespaces) {
       try {
         execFileSync("ip", ["netns", "delete", name], { stdio: "ignore" });
       } catch {
@@ -243,11 +278,14 @@ export class Agent {
   }
 }
 
-/** Waits, five seconds at most, until something is so. */
+/** Seconds that something may take. */
+const patience = Number(process.env.PATIENCE ?? 5);
+
+/** Waits until something is so, five seconds at most or as many as variable PATIENCE of the environment says. */
 export async function eventually(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 1000 * patience;
   while (!(await isSo())) {
-    if (Date.now() > end) throw new Error(`not so after five seconds: ${what}`);
+    if (Date.now() > end) throw new Error(`not so after ${patience} seconds: ${what}`);
     await sleep(20);
   }
 }

@@ -32,6 +32,8 @@ cd "$PTL_FOLDER" || die "no folder $PTL_FOLDER"
 hostname vm
 # On a real node these are built in, or loaded at start.
 for module in $PTL_MODULES; do modprobe "$module" || echo "portolan-vm: no module $module" >/dev/console; done
+# This kernel would track 4,096 connections.
+[ ! -e /proc/sys/net/netfilter/nf_conntrack_max ] || echo 131072 >/proc/sys/net/netfilter/nf_conntrack_max
 ip link set lo up
 unset TMPDIR
 /bin/sh /mnt/share/command </dev/null >/mnt/share/stdout 2>/mnt/share/stderr

@@ -356,6 +356,48 @@ test("ipvs mode: after it or before it the iptables mode can be used, and neithe
   other.close();
 });
 
+test("ipvs mode: when another mode serves it goes piece by piece, as connections end", async () => {
+  const desired = desiredOf(serviceOf([first]), dnsOf([first]));
+  await mode.replace(desired, signal);
+  const client = connect(80, vip);
+  await once(client, "data");
+  const other = await iptablesFactory("legacy").create();
+  await other.replace(desired, signal);
+  assert.equal(await factory.retire?.(), false);
+  assert.equal(await factory.retire?.(), false, "a second time changes nothing");
+  assert.deepEqual(weights(), { "192.168.0.2": 0 });
+  assert.deepEqual(
+    ipvs.services().map(({ key }) => formatService(key)),
+    ["TCP 10.96.0.10:80"],
+  );
+  assert.deepEqual(
+    lines("ipset", "save")
+      .filter((line) => line.startsWith("add"))
+      .toSorted(),
+    ["add KUBE-CLUSTER-IP 10.96.0.10,tcp:80", "add KUBE-IPVS-IPS 10.96.0.10"],
+  );
+  assert.deepEqual(await other.audit(signal), []);
+  assert.equal(await tryConnect(), "hello", "the other mode's rules come first");
+  client.write("still here");
+  assert.equal(String((await once(client, "data"))[0]), "still here");
+  // Without rules of any mode nobody reaches this node's programs by the addresses that are left.
+  await iptablesFactory("legacy").cleanup();
+  assert.equal(await tryConnect(), "ECONNREFUSED");
+  // Back again, and away for good.
+  await mode.replace(desired, signal);
+  assert.deepEqual(await mode.audit(signal), []);
+  assert.equal(lines("iptables-legacy-save").join().includes("DRAINING"), false);
+  assert.equal(await tryConnect(), "hello");
+  client.write("and here");
+  assert.equal(String((await once(client, "data"))[0]), "and here");
+  client.resetAndDestroy();
+  await factory.cleanup();
+  assert.deepEqual(ipvs.services(), []);
+  assert.deepEqual(lines("ipset", "save"), []);
+  assert.equal(await factory.retire?.(), true);
+  other.close();
+});
+
 test("ipvs mode: it says that it can run here", async () => {
   assert.deepEqual(await factory.probe(), { able: true });
 });

@@ -63,4 +63,12 @@ export interface ModeFactory {
   create(): Promise<Mode>;
   /** Removes everything this mode may have left in the kernel, needing no state but the kernel's; idempotent. */
   cleanup(): Promise<void>;
+  /**
+   * As {@link cleanup}, but what connections need that are under way stays, for a mode whose connections `cleanup` would
+   * end. Only while another mode serves. To be called again until all is gone; whoever calls it next, in this process or
+   * a later one, needs no state but the kernel's.
+   *
+   * @returns whether all is gone.
+   */
+  retire?(): Promise<boolean>;
 }

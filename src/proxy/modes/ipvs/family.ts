@@ -1,7 +1,13 @@
 /** One family of the ipvs mode: decisions into sets, addresses and virtual services, in an order that refuses nobody. */
 import type { Ipsets } from "../../../kernel/ipset/index.ts";
 import { type Entry, formatEntry } from "../../../kernel/ipset/index.ts";
-import { formatService, type Ipvs, serviceFamily, type VirtualService } from "../../../kernel/ipvs/index.ts";
+import {
+  formatService,
+  type Ipvs,
+  type ServiceKey,
+  serviceFamily,
+  type VirtualService,
+} from "../../../kernel/ipvs/index.ts";
 import type { NetlinkSocket } from "../../../kernel/netlink/index.ts";
 import type { Address, Family } from "../../../net/address.ts";
 import { type Prefix, prefixContains } from "../../../net/prefix.ts";
@@ -55,15 +61,25 @@ export function ownServices(content: Content, excluded: readonly Prefix[]): read
   const ids = new Set(content.members.map(idOf));
   return content.services.filter(({ key }) => {
     if (key.kind === "mark" || excluded.some((prefix) => prefixContains(prefix, key.address))) return false;
-    const { address, protocol, port } = key;
-    if (bound.has(address)) return true;
-    const entry: Entry = { type: "hash:ip,port", address, protocol, port };
-    const has = (set: SetName, item: Entry) => ids.has(idOf({ set, entry: item }));
-    if (has("KUBE-EXTERNAL-IP", entry) || has("KUBE-EXTERNAL-IP-LOCAL", entry)) return true;
-    if (has("KUBE-LOAD-BALANCER", entry) || has("KUBE-CLUSTER-IP", entry)) return true;
-    if (protocol === "SCTP") return has("KUBE-NODE-PORT-SCTP-HASH", entry);
-    return has(`KUBE-NODE-PORT-${protocol}`, { type: "bitmap:port", port });
+    return bound.has(key.address) || signsOf(key).some((member) => ids.has(idOf(member)));
   });
+}
+
+/** The entries of sets of which each one, where it is there, tells that a virtual service is ours. */
+export function signsOf({ address, protocol, port }: ServiceKey & { readonly kind: "address" }): readonly Member[] {
+  const entry: Entry = { type: "hash:ip,port", address, protocol, port };
+  const nodePort: Member =
+    protocol === "SCTP"
+      ? { set: "KUBE-NODE-PORT-SCTP-HASH", entry }
+      : { set: `KUBE-NODE-PORT-${protocol}`, entry: { type: "bitmap:port", port } };
+  return [
+    { set: "KUBE-IPVS-IPS", entry: { type: "hash:ip", address } },
+    { set: "KUBE-CLUSTER-IP", entry },
+    { set: "KUBE-EXTERNAL-IP", entry },
+    { set: "KUBE-EXTERNAL-IP-LOCAL", entry },
+    { set: "KUBE-LOAD-BALANCER", entry },
+    nodePort,
+  ];
 }
 
 /** A family that is served. */
@@ -210,7 +226,8 @@ function addressesIn(members: Iterable<Member>): Address[] {
   return addresses;
 }
 
-function eachSet(members: Iterable<Member>, work: (set: SetName, entries: readonly Entry[]) => void): void {
+/** Does something for each set that members belong to. */
+export function eachSet(members: Iterable<Member>, work: (set: SetName, entries: readonly Entry[]) => void): void {
   const bySet = new Map<SetName, Entry[]>();
   for (const { set, entry } of members) {
     const entries = bySet.get(set);

@@ -12,7 +12,7 @@ import { chooseIptables } from "../iptables/index.ts";
 import type { ModeFactory, Probe } from "../mode.ts";
 import { hasDummyLinks, removeDevice } from "./device.ts";
 import { IpvsMode } from "./mode.ts";
-import { removeFamily } from "./removal.ts";
+import { removeFamily, retireFamily } from "./removal.ts";
 
 /** The ipvs mode. */
 export const ipvs: ModeFactory = {
@@ -35,6 +35,16 @@ export const ipvs: ModeFactory = {
     const variants = [...(await findXtables()).values()];
     for (const family of families) await removeFamily(kernel, variants, family, []);
     removeDevice(kernel.route);
+  },
+
+  async retire() {
+    using kernel = openKernel();
+    if (kernel === undefined) return true;
+    const variants = [...(await findXtables()).values()];
+    let gone = true;
+    for (const family of families) gone = (await retireFamily(kernel, variants, family)) && gone;
+    if (gone) removeDevice(kernel.route);
+    return gone;
   },
 };
 

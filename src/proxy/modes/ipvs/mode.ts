@@ -13,10 +13,10 @@ import type { CompileContext } from "./compile.ts";
 import { deviceName, ensureDevice, readAddresses, servingAddresses } from "./device.ts";
 import { type Change, type Kernel, ServedFamily } from "./family.ts";
 import { removeFamily } from "./removal.ts";
-import { type RuleChain, rulesOf } from "./rules.ts";
+import { type Rules, rulesOf } from "./rules.ts";
 import { applySettings, changedSysctls } from "./settings.ts";
 import { State } from "./state.ts";
-import { compareRules, mendRules } from "./tables.ts";
+import { compareRules, firstOf, mendRules, restOf } from "./tables.ts";
 
 /** How often to look whether destinations that wait for the end of their connections have any left, in milliseconds. */
 const drainInterval = 2000;
@@ -27,7 +27,7 @@ const plainMachine = { dropInvalid: false, counters: new Set<never>() };
 /** A family that is served, with its rules. */
 interface Served {
   readonly services: ServedFamily;
-  readonly rules: readonly RuleChain[];
+  readonly rules: Rules;
   /** The node's own addresses that went into it. */
   readonly local: readonly Address[];
 }
@@ -67,8 +67,10 @@ export class IpvsMode implements Mode {
       const served = this.#prepare(family, settings);
       const own: Change[] = [...decisions].filter(([, decision]) => decision.family === family);
       served.services.makeSets();
+      const differences = await compareRules(this.#xtables, family, served.rules, signal);
+      await mendRules(this.#xtables, family, firstOf(differences, family), signal);
       const leftover = await inSlices(served.services.begin(own), signal);
-      await mendRules(this.#xtables, family, await compareRules(this.#xtables, family, served.rules, signal), signal);
+      await mendRules(this.#xtables, family, restOf(differences, family), signal);
       await inSlices(served.services.end(leftover), signal);
       this.#served.set(family, served);
     }

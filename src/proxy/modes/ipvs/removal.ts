@@ -1,17 +1,19 @@
 /** Removes what an ipvs mode, Portolan's or kube-proxy's, left in the kernel, and nothing of others. */
 
+import type { Ipvs, ServiceKey } from "../../../kernel/ipvs/index.ts";
 import { findLink } from "../../../kernel/route/index.ts";
 import type { Xtables } from "../../../kernel/xtables/xtables.ts";
 import type { Family } from "../../../net/address.ts";
 import type { Prefix } from "../../../net/prefix.ts";
 import { deviceName, releaseAddress } from "./device.ts";
-import { type Kernel, ownServices, readContent } from "./family.ts";
+import { type Content, eachSet, type Kernel, ownServices, readContent, signsOf } from "./family.ts";
 import { nameIn, setNames } from "./sets.ts";
-import { removeRules } from "./tables.ts";
+import { idOf } from "./state.ts";
+import { keepDrainingRules, removeRules } from "./tables.ts";
 
 /**
  * Removes everything of one family: rules, virtual services, addresses, sets, in this order, since sets and addresses
- * tell which services are ours, and rules keep sets from being removed.
+ * tell which services are ours, and rules keep sets from being removed. Ends the connections of these services.
  *
  * @param variants the iptables of this node, all that may have our rules.
  * @param excluded virtual services in these prefixes are left alone.
@@ -26,7 +28,50 @@ export async function removeFamily(
   for (const xtables of variants) await removeRules(xtables, family, signal);
   const content = readContent(kernel, family);
   for (const { key } of ownServices(content, excluded)) kernel.ipvs.deleteService(key);
-  const device = findLink(kernel.route, deviceName);
-  if (device !== undefined) for (const address of content.bound) releaseAddress(kernel.route, device.index, address);
+  releaseAddresses(kernel, content.bound);
   for (const set of setNames) kernel.ipsets.destroy(nameIn(set, family));
+}
+
+/**
+ * As {@link removeFamily}, but virtual services with connections stay, without taking new ones, and with them their
+ * addresses, the entries of sets that tell that they are ours, and the rules that their connections need. Only after the
+ * rules of another mode are there, which take new connections before IPVS sees them. Call it again until all is gone.
+ *
+ * @returns whether all is gone.
+ */
+export async function retireFamily(kernel: Kernel, variants: readonly Xtables[], family: Family): Promise<boolean> {
+  const content = readContent(kernel, family);
+  const keys = ownServices(content, []).flatMap(({ key }) => (key.kind === "address" ? [key] : []));
+  const busy = keys.filter((key) => !retireService(kernel.ipvs, key));
+  if (busy.length === 0) {
+    await removeFamily(kernel, variants, family, []);
+    return true;
+  }
+  for (const xtables of variants) await keepDrainingRules(xtables, family);
+  const addresses = new Set(busy.map(({ address }) => address));
+  releaseAddresses(
+    kernel,
+    content.bound.filter((address) => !addresses.has(address)),
+  );
+  const signs = new Set(busy.flatMap((key) => signsOf(key).map(idOf)));
+  const surplus = content.members.filter((member) => !signs.has(idOf(member)));
+  eachSet(surplus, (set, entries) => kernel.ipsets.delete(nameIn(set, family), entries));
+  return false;
+}
+
+/** Gives a virtual service no new connections, and removes it when it has none. @returns whether it is gone. */
+function retireService(ipvs: Ipvs, key: ServiceKey): boolean {
+  for (const destination of ipvs.destinations(key)) {
+    if (destination.weight > 0) ipvs.putDestination(key, { ...destination, weight: 0 });
+  }
+  // What came before the weight changed is counted only now.
+  if (ipvs.destinations(key).some(({ active, inactive }) => active + inactive > 0)) return false;
+  ipvs.deleteService(key);
+  return true;
+}
+
+function releaseAddresses(kernel: Kernel, addresses: Content["bound"]): void {
+  const device = findLink(kernel.route, deviceName);
+  if (device === undefined) return;
+  for (const address of addresses) releaseAddress(kernel.route, device.index, address);
 }

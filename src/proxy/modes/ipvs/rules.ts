@@ -31,6 +31,10 @@ export const chains = {
   sourceRanges: "KUBE-SOURCE-RANGES-FIREWALL",
   filter: "KUBE-IPVS-FILTER",
   outFilter: "KUBE-IPVS-OUT-FILTER",
+  /** Portolan's own. */
+  sources: "KUBE-IPVS-POSTROUTING",
+  /** Portolan's own, there only when the mode was left and connections are under way. */
+  draining: "KUBE-IPVS-DRAINING",
 } as const;
 
 /** What the rules depend on; of the context of the iptables mode what they have in common. */
@@ -38,8 +42,12 @@ export type RuleContext = Pick<Context, "family" | "mark" | "pods" | "nodePortAd
 
 const fresh = "-m conntrack --ctstate NEW";
 
+/** Leads to the rules that must be there before and after all others. */
+const sourcesJump = jump("nat", "POSTROUTING", chains.sources, "kubernetes ipvs addresses as sources");
+
 /** The jumps. Each is put first in its chain, in this order: the last ends up on top. */
-export const jumps: readonly RuleJump[] = [
+const jumps: readonly RuleJump[] = [
+  sourcesJump,
   jump("mangle", "OUTPUT", chains.firewall, "kubernetes load balancer firewall", fresh),
   jump("filter", "FORWARD", chains.forward, "kubernetes forwarding rules"),
   jump("filter", "INPUT", chains.filter, "kubernetes ipvs access filter", fresh),
@@ -51,9 +59,54 @@ export const jumps: readonly RuleJump[] = [
   jump("nat", "POSTROUTING", chains.postrouting, "kubernetes postrouting rules"),
 ];
 
-/** All chains of a family. */
-export function rulesOf(context: RuleContext): readonly RuleChain[] {
-  return [...natChains(context), ...filterChains(context), ...firewallChains(context)];
+/** All rules of a family. */
+export function rulesOf(context: RuleContext): Rules {
+  const { family } = context;
+  return {
+    chains: [sourcesChain(family), ...natChains(context), ...filterChains(context), ...firewallChains(context)],
+    jumps,
+  };
+}
+
+/** Chains with the jumps to them. */
+export interface Rules {
+  readonly chains: readonly RuleChain[];
+  readonly jumps: readonly RuleJump[];
+}
+
+/**
+ * What must be there before the interface has addresses. The kernel takes an address of the interface for the source of
+ * what this node sends there, and the answers to that would go elsewhere; whichever mode's rules choose the endpoint.
+ */
+export function sourceRules(family: Family): Rules {
+  return { chains: [sourcesChain(family)], jumps: [sourcesJump] };
+}
+
+/**
+ * What stays when the mode was left while connections are under way. Their addresses are still those of this node, so
+ * what no other mode's rules take must not come to programs of this node; answers pass where others forward nothing.
+ */
+export function drainingRules(family: Family): Rules {
+  const comment = "kubernetes ipvs connections under way";
+  const name = chains.draining;
+  const rules = [
+    "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    `-m set --match-set ${nameIn("KUBE-IPVS-IPS", family)} dst -j REJECT`,
+  ];
+  return {
+    chains: [sourcesChain(family), { table: "filter", name, rules }],
+    jumps: [
+      sourcesJump,
+      jump("filter", "FORWARD", name, comment),
+      jump("filter", "INPUT", name, comment, fresh),
+      jump("filter", "OUTPUT", name, comment, fresh),
+    ],
+  };
+}
+
+function sourcesChain(family: Family): RuleChain {
+  const source = `! -o lo -m set --match-set ${nameIn("KUBE-IPVS-IPS", family)} src`;
+  return { table: "nat", name: chains.sources, rules: [`${source} -j MASQUERADE`] };
 }
 
 /** Who is masqueraded. What happens to a packet afterwards is IPVS's business. */

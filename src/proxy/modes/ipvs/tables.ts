@@ -5,32 +5,55 @@ import type { Table, Xtables } from "../../../kernel/xtables/xtables.ts";
 import type { Family } from "../../../net/address.ts";
 import { canaryTables } from "../iptables/fixed.ts";
 import { chains as iptablesChains } from "../iptables/names.ts";
-import { chains, jumps, type RuleChain, type RuleJump } from "./rules.ts";
+import { chains, drainingRules, type RuleChain, type Rules, sourceRules } from "./rules.ts";
 
 const tables: readonly Table[] = ["mangle", "filter", "nat"];
 
 /** What of the rules is not as it should be. */
-export interface RuleDifferences {
-  readonly chains: readonly RuleChain[];
-  readonly jumps: readonly RuleJump[];
+export interface RuleDifferences extends Rules {
+  /** By table, lines that delete the rules which stood while connections of the mode when it was left were under way. */
+  readonly surplus: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Compares the kernel's tables of a family with the rules that it should have. */
 export async function compareRules(
   xtables: Xtables,
   family: Family,
-  wanted: readonly RuleChain[],
+  wanted: Rules,
   signal: AbortSignal,
 ): Promise<RuleDifferences> {
   const saved = await xtables.save(family, tables, signal);
+  const surplus = new Map(saved.map((table) => [table.name, removals(table, new Set([chains.draining]))]));
+  return { ...missingRules(saved, wanted), surplus };
+}
+
+function missingRules(saved: readonly SavedTable[], wanted: Rules): Rules {
   const same = ({ table, name, rules }: RuleChain) => {
     const found = rulesIn(saved, table, name);
     return found?.length === rules.length && rules.every((rule, i) => canonicalRule(rule) === found[i]);
   };
   return {
-    chains: wanted.filter((chain) => !same(chain)),
-    jumps: jumps.filter(({ table, from, rule }) => !rulesIn(saved, table, from)?.includes(canonicalRule(rule))),
+    chains: wanted.chains.filter((chain) => !same(chain)),
+    jumps: wanted.jumps.filter(({ table, from, rule }) => !rulesIn(saved, table, from)?.includes(canonicalRule(rule))),
   };
+}
+
+/** Those of the differences that must be mended before the interface has addresses. */
+export function firstOf(differences: RuleDifferences, family: Family): RuleDifferences {
+  return { ...partOf(differences, (chain) => isFirst(family, chain)), surplus: new Map() };
+}
+
+/** All others. */
+export function restOf(differences: RuleDifferences, family: Family): RuleDifferences {
+  return { ...partOf(differences, (chain) => !isFirst(family, chain)), surplus: differences.surplus };
+}
+
+function isFirst(family: Family, chain: string): boolean {
+  return sourceRules(family).chains.some(({ name }) => name === chain);
+}
+
+function partOf({ chains: all, jumps }: Rules, isPart: (chain: string) => boolean): Rules {
+  return { chains: all.filter(({ name }) => isPart(name)), jumps: jumps.filter(({ to }) => isPart(to)) };
 }
 
 /** Makes the rules as they should be. Each table changes in one step. */
@@ -40,27 +63,40 @@ export async function mendRules(
   differences: RuleDifferences,
   signal: AbortSignal,
 ): Promise<void> {
-  const input: string[] = [];
-  for (const table of tables) {
-    const changed = differences.chains.filter((chain) => chain.table === table);
-    const missing = differences.jumps.filter((jump) => jump.table === table);
-    if (changed.length + missing.length === 0) continue;
-    input.push(
+  const input = inputFor(differences, differences.surplus);
+  if (input.length > 0) await xtables.restore(family, input, signal);
+}
+
+function inputFor(wanted: Rules, removed: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  return tables.flatMap((table) => {
+    const changed = wanted.chains.filter((chain) => chain.table === table);
+    const missing = wanted.jumps.filter((jump) => jump.table === table);
+    const gone = removed.get(table) ?? [];
+    if (changed.length + missing.length + gone.length === 0) return [];
+    return [
       `*${table}\n`,
       ...changed.map(({ name }) => `:${name} - [0:0]\n`),
       ...changed.flatMap(({ name, rules }) => rules.map((rule) => `-A ${name} ${rule}\n`)),
       ...missing.map(({ from, rule }) => `-I ${from} ${rule}\n`),
+      ...gone,
       "COMMIT\n",
-    );
-  }
-  if (input.length > 0) await xtables.restore(family, input, signal);
+    ];
+  });
 }
 
 /** The chains to remove. KUBE-MARK-MASQ stays: kubelet uses it too. */
 const own: Readonly<Record<string, readonly string[]>> = {
   mangle: [chains.firewall, chains.sourceRanges],
-  filter: [chains.filter, chains.outFilter, chains.nodePort, chains.forward, chains.firewall, chains.sourceRanges],
-  nat: [chains.services, chains.nodePort, chains.loadBalancer, chains.postrouting],
+  filter: [
+    chains.filter,
+    chains.outFilter,
+    chains.nodePort,
+    chains.forward,
+    chains.firewall,
+    chains.sourceRanges,
+    chains.draining,
+  ],
+  nat: [chains.services, chains.nodePort, chains.loadBalancer, chains.postrouting, chains.sources],
 };
 
 /** The chains that the iptables mode has as well, by these names. */
@@ -69,34 +105,52 @@ const common: Readonly<Record<string, readonly string[]>> = {
   nat: [chains.services, chains.postrouting],
 };
 
-/**
- * Removes the rules of a family. Chains that the iptables mode has too are left to it where it is in use.
- */
-export async function removeRules(xtables: Xtables, family: Family, signal?: AbortSignal): Promise<void> {
+/** Removes the rules of a family. Chains that the iptables mode has too are left to it where it is in use. */
+export function removeRules(xtables: Xtables, family: Family, signal?: AbortSignal): Promise<void> {
+  return reduceRules(xtables, family, { chains: [], jumps: [] }, signal);
+}
+
+/** As {@link removeRules}, but what connections that are under way need stays or comes. */
+export function keepDrainingRules(xtables: Xtables, family: Family, signal?: AbortSignal): Promise<void> {
+  return reduceRules(xtables, family, drainingRules(family), signal);
+}
+
+async function reduceRules(xtables: Xtables, family: Family, kept: Rules, signal?: AbortSignal): Promise<void> {
   // A kernel without this variant, or without IPv6, has no rules of it.
   const saved = await xtables.save(family, tables, signal).catch(() => []);
   if (!isIpvsInUse(saved)) return;
   const iptables = canaryTables.some((table) => rulesIn(saved, table, iptablesChains.canary) !== undefined);
-  const input: string[] = [];
-  for (const { name: table, chains: present } of saved) {
-    const doomed = new Set(own[table]);
-    if (iptables) for (const name of common[table] ?? []) doomed.delete(name);
-    const ours = [...present.keys()].filter((name) => doomed.has(name));
-    if (ours.length === 0) continue;
-    const leading = [...present.values()].flatMap(({ name, rules }) =>
-      doomed.has(name)
-        ? []
-        : rules.filter(({ text }) => isOurs(table, name, text, doomed)).map(({ text }) => `-D ${name} ${text}\n`),
-    );
-    input.push(`*${table}\n`, ...leading, ...ours.map((name) => `:${name} - [0:0]\n`));
-    input.push(...ours.map((name) => `-X ${name}\n`), "COMMIT\n");
+  const removed = new Map<string, readonly string[]>();
+  for (const table of saved) {
+    const doomed = new Set(own[table.name]);
+    for (const { table: where, name } of kept.chains) if (where === table.name) doomed.delete(name);
+    if (iptables) for (const name of common[table.name] ?? []) doomed.delete(name);
+    removed.set(table.name, removals(table, doomed));
   }
+  const input = inputFor(missingRules(saved, kept), removed);
   if (input.length > 0) await xtables.restore(family, input, signal);
 }
 
-/** Whether the tables have the rules of an ipvs mode, Portolan's or kube-proxy's. */
-export function isIpvsInUse(saved: readonly SavedTable[]): boolean {
-  return rulesIn(saved, "filter", chains.filter) !== undefined;
+/** Lines that remove chains of a table, those that are there, and the jumps to them. */
+function removals({ name: table, chains: present }: SavedTable, doomed: ReadonlySet<string>): readonly string[] {
+  const ours = [...present.keys()].filter((name) => doomed.has(name));
+  if (ours.length === 0) return [];
+  const leading = [...present.values()].flatMap(({ name, rules }) =>
+    doomed.has(name)
+      ? []
+      : rules.filter(({ text }) => isOurs(table, name, text, doomed)).map(({ text }) => `-D ${name} ${text}\n`),
+  );
+  return [...leading, ...ours.map((name) => `:${name} - [0:0]\n`), ...ours.map((name) => `-X ${name}\n`)];
+}
+
+/** Whether the tables have rules of an ipvs mode, Portolan's or kube-proxy's (before 1.27 without a filter). */
+function isIpvsInUse(saved: readonly SavedTable[]): boolean {
+  const signs = [
+    ["filter", chains.filter],
+    ["filter", chains.draining],
+    ["nat", chains.nodePort],
+  ] as const;
+  return signs.some(([table, chain]) => rulesIn(saved, table, chain) !== undefined);
 }
 
 /** kube-proxy's jumps differ from ours in comments and conditions only. */
