@@ -12,6 +12,7 @@ import { registerProcessMetrics } from "../telemetry/processmetrics.ts";
 import { withImpliedNamespaces } from "./manifestnamespaces.ts";
 import { plugins } from "./plugins/index.ts";
 import { requestMetricsOf } from "./plugins/prometheus/prometheus.ts";
+import { secureRandom } from "./random.ts";
 import { HttpPool } from "./server/http.ts";
 import { type CorefileText, Instance } from "./server/instance.ts";
 import { makeLog } from "./server/log.ts";
@@ -79,7 +80,7 @@ function serverOptions(
       log,
       metrics,
       http,
-      random: Math.random,
+      random: secureRandom,
       connect: connector(options, metrics),
       reload,
       fatal: options.fatal,

@@ -41,6 +41,8 @@ export interface TestServerOptions {
   readonly random?: () => number;
   /** Milliseconds since the epoch at which the clock starts. */
   readonly time?: number;
+  /** The first list of objects is not complete before {@link MemorySource.complete}; a minute passes at the start. */
+  readonly unsynced?: boolean;
 }
 
 /** How a question is asked. */
@@ -57,8 +59,17 @@ export interface AskOptions {
 export class MemorySource implements Source {
   readonly #objects = new Map<string, RawObject>();
   readonly #watches = new Set<(raw: RawObject, gone: boolean) => void>();
+  readonly #completed: Promise<void>;
+  /** Lets the first lists be complete, of a source that holds them back. */
+  complete: () => void = () => {};
 
-  constructor(objects: readonly RawObject[] = []) {
+  /** @param held holds the end of the first lists back. */
+  constructor(objects: readonly RawObject[] = [], held = false) {
+    this.#completed = held
+      ? new Promise((resolve) => {
+          this.complete = resolve;
+        })
+      : Promise.resolve();
     for (const object of objects) this.#objects.set(keyOf(object), object);
   }
 
@@ -83,8 +94,8 @@ export class MemorySource implements Source {
     queueMicrotask(() => {
       if (signal.aborted) return;
       watch.onEvents([...this.#objects.values()].flatMap((raw) => show(raw, false) ?? []));
-      watch.onSynced();
       this.#watches.add(tell);
+      void this.#completed.then(() => watch.onSynced());
     });
     signal.addEventListener("abort", () => this.#watches.delete(tell));
   }
@@ -126,7 +137,7 @@ const writer = new Writer();
 /** What a Corefile is set up with in tests. */
 function setUp(corefile: string, options: TestServerOptions) {
   const clock = new ManualClock(options.time ?? 1_700_000_000_000);
-  const cluster = new MemorySource(options.objects);
+  const cluster = new MemorySource(options.objects, options.unsynced);
   const log: string[] = [];
   const fatal: string[] = [];
   const metrics = new Metrics(new Registry());
@@ -176,7 +187,9 @@ export function loadOnly(corefile: string, options: TestServerOptions = {}): Pro
 export async function serve(corefile: string, options: TestServerOptions = {}): Promise<TestServer> {
   const { clock, cluster, log, fatal, metrics, instance: loading } = setUp(corefile, options);
   const instance = await loading;
-  await instance.start();
+  const started = instance.start();
+  if (options.unsynced) await clock.pass(60_000);
+  await started;
   const dispatchers = new Map<string, Dispatcher>(
     instance.wanted.map((wanted) => [formatListen(wanted), wanted.dispatcher]),
   );

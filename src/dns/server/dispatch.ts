@@ -1,5 +1,5 @@
 /** From the bytes of a query to the bytes of its reply: the rules of the server around its plugins. */
-import { CLASS, OPCODE, RCODE, TYPE } from "../wire/codes.ts";
+import { CLASS, OPCODE, RCODE, rcodeName, TYPE } from "../wire/codes.ts";
 import { decodeBody, encodeMessage, FLAG, HEADER_SIZE, type Message, readHeader } from "../wire/message.ts";
 import { Reader, WireError } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
@@ -53,6 +53,7 @@ export class Dispatcher {
       return;
     }
     if (typeof message === "number") {
+      this.#log.debug(() => `a message from ${client.address} is answered ${rcodeName(message)}`);
       send(bareReply(bytes, message));
       return;
     }

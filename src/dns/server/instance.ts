@@ -88,6 +88,8 @@ export class Instance {
 
   /** Starts what the plugins have to start. If one fails, all are stopped and its error is thrown. */
   async start(): Promise<void> {
+    const [first] = this.#sites;
+    first?.env.log.setDebug(this.#sites.some(({ settings }) => settings.debug));
     try {
       for (const site of this.#sites) await site.start(this.#stop.signal);
     } catch (error) {

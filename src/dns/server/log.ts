@@ -5,19 +5,21 @@ export interface DnsLog {
   info(message: string): void;
   warn(message: string): void;
   error(message: string): void;
-  /** Written only where plugin debug is loaded. */
-  debug(message: string): void;
+  /** Written only where plugin debug is loaded; the message is made only then. */
+  debug(message: () => string): void;
+  /** Turns lines of debugging on or off, for all logs of the program. */
+  setDebug(on: boolean): void;
   /** A log whose lines begin with `plugin/name: `. */
   plugin(name: string): DnsLog;
 }
 
-/** Turns lines of debugging on or off: one for all logs of a program. */
-export interface LogLevel {
-  debug: boolean;
+/** A log that writes each line, newline included, with `write`. */
+export function makeLog(write: (line: string) => void): DnsLog {
+  return prefixedLog(write, { debug: false }, "");
 }
 
-/** A log that writes each line, newline included, with `write`. */
-export function makeLog(write: (line: string) => void, level: LogLevel = { debug: false }, prefix = ""): DnsLog {
+/** @param level one for all logs of a program. */
+function prefixedLog(write: (line: string) => void, level: { debug: boolean }, prefix: string): DnsLog {
   const line = (severity: string) => (message: string) => write(`[${severity}] ${prefix}${message}\n`);
   const debug = line("DEBUG");
   return {
@@ -25,14 +27,14 @@ export function makeLog(write: (line: string) => void, level: LogLevel = { debug
     warn: line("WARNING"),
     error: line("ERROR"),
     debug: (message) => {
-      if (level.debug) debug(message);
+      if (level.debug) debug(message());
     },
-    plugin: (name) => makeLog(write, level, `plugin/${name}: `),
+    setDebug: (on) => {
+      level.debug = on;
+    },
+    plugin: (name) => prefixedLog(write, level, `plugin/${name}: `),
   };
 }
-
-/** A log that writes nothing. */
-export const silentLog: DnsLog = makeLog(() => {});
 
 /** What was thrown, as text. */
 export function messageOf(error: unknown): string {

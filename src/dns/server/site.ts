@@ -48,7 +48,7 @@ export interface Settings {
   maxTcpQueries: number;
   /** Sockets that share each port. */
   sockets: number;
-  /** Errors are not caught, and details are logged. */
+  /** Lines of debugging are logged, for all blocks if one says so. */
   debug: boolean;
   /** Milliseconds that the server goes on after it was told to stop, from plugin health. */
   lameduck: number;

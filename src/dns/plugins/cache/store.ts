@@ -24,6 +24,12 @@ export class Entry {
     this.ttl = ttl;
   }
 
+  /** How many records it has. */
+  get records(): number {
+    const { answer, authority, additional } = this.reply;
+    return answer.length + authority.length + additional.length;
+  }
+
   /** Whole seconds that it is still good for; 0 or below once it is not. */
   left(now: number): number {
     return Math.ceil(this.ttl - (now - this.stored) / 1000);
@@ -53,9 +59,13 @@ export function setTtl(reply: Message, ttl: number): Message {
   };
 }
 
-/** A bounded number of entries by key; when it is full, the oldest one goes. */
+/** Records of all entries together, for each entry that there may be: a server elsewhere chooses how many come. */
+const recordsPerEntry = 8;
+
+/** A bounded number of entries and records by key; when it is full, the oldest entries go. */
 export class Store {
   readonly #entries = new Map<string, Entry>();
+  #records = 0;
   readonly #capacity: number;
   readonly #onEviction: () => void;
 
@@ -74,18 +84,20 @@ export class Store {
 
   set(key: string, entry: Entry): void {
     // A key that is set again becomes the youngest.
-    this.#entries.delete(key);
-    if (this.#entries.size >= this.#capacity) {
-      for (const oldest of this.#entries.keys()) {
-        this.#entries.delete(oldest);
-        this.#onEviction();
-        break;
-      }
-    }
+    this.delete(key);
     this.#entries.set(key, entry);
+    this.#records += entry.records;
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#capacity && this.#records <= this.#capacity * recordsPerEntry) break;
+      this.delete(oldest);
+      this.#onEviction();
+    }
   }
 
   delete(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#records -= entry.records;
     this.#entries.delete(key);
   }
 }

@@ -114,6 +114,6 @@ class Errors implements Handler {
 
   #write(level: Level, line: string): void {
     const { error, warn, info, debug } = this.#log;
-    ({ error, warning: warn, info, debug })[level](line);
+    ({ error, warning: warn, info, debug: (text: string) => debug(() => text) })[level](line);
   }
 }

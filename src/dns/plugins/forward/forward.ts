@@ -1,4 +1,5 @@
 /** Plugin forward (also `proxy`, its old name): asks other servers. */
+import { type DnsLog, messageOf } from "../../server/log.ts";
 import { timeBuckets } from "../../server/metrics.ts";
 import { type Handler, type Next, type Outcome, type Plugin, type Reply, ServeError } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
@@ -31,6 +32,7 @@ class Forward implements Handler {
   readonly name = "forward";
   readonly #options: ForwardOptions;
   readonly #site: Site;
+  readonly #log: DnsLog;
   readonly #upstreams: readonly Upstream[];
   readonly #metrics: ReturnType<typeof metricsOf>;
   #turn = 0;
@@ -40,6 +42,7 @@ class Forward implements Handler {
   constructor(options: ForwardOptions, site: Site) {
     this.#options = options;
     this.#site = site;
+    this.#log = site.env.log.plugin(this.name);
     const { env } = site;
     const metrics = metricsOf(site);
     this.#metrics = metrics;
@@ -108,6 +111,7 @@ class Forward implements Handler {
         }
       } catch (error) {
         failure = error;
+        this.#log.debug(() => `${upstream.address}: ${query.name}: ${messageOf(error)}`);
         upstream.checkHealth();
         if (++attempts < maxConnectAttempts || maxConnectAttempts === 0) continue;
         break;
