@@ -35,7 +35,7 @@ printf '%s\\n%s\\n' "$1" "$(readlink /proc/self/ns/net)" > "$1/portolan-world"
 mkdir "$1/.machine" "$1/netns"
 mount -n --rbind /run "$1/.machine"
 for path in /run/*; do
-  case $path in /run/netns | /run/xtables.lock | /run/mount) ;; *) ln -s "/run/.machine/\${path#/run/}" "$1" ;; esac
+  case \${path#/run/} in netns | xtables.lock | mount | portolan-world) ;; *) ln -s "/run/.machine/\${path#/run/}" "$1" ;; esac
 done
 mount -n --move "$1" /run
 ip link set lo up

@@ -8,10 +8,9 @@ import { eventually, TestLab } from "./testlab.ts";
 
 const lab = new TestLab();
 after(() => lab.remove());
-const program = new URL("../../portolan", import.meta.url).pathname;
 
 test("the demo shows who answers whom, the quiz breaks and repairs, and Ctrl-C leaves nothing behind", async () => {
-  const demo = lab.start([program, "lab", "up", "--demo", "--name", lab.name]);
+  const demo = lab.start([lab.program, "lab", "up", "--demo", "--name", lab.name]);
   let screen = "";
   for (const stream of [demo.stdout, demo.stderr]) {
     stream?.setEncoding("utf8").on("data", (text: string) => {
@@ -27,7 +26,7 @@ test("the demo shows who answers whom, the quiz breaks and repairs, and Ctrl-C l
   assert.ok(!screen.includes("no answer"), screen);
   assert.match(screen, new RegExp(`lab exec --name ${lab.name} hello -- curl -s http://hello/`));
 
-  const played = await lab.run([program, "lab", "quiz", "--name", lab.name], "hint\n99\n\n");
+  const played = await lab.run([lab.program, "lab", "quiz", "--name", lab.name], "hint\n99\n\n");
   assert.equal(played.code, 0, played.err);
   const fault = faults.find(({ deed }) => played.out.includes(`It was: ${deed}`));
   assert.ok(fault, played.out);

@@ -1,16 +1,18 @@
 /** A lab for tests: made and used as people do it, with the program and with kubectl. */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { listNamespaces } from "../../src/kernel/namespace.ts";
+import { signalProcess } from "../../src/kernel/programs.ts";
 import { getInside } from "../../src/lab/network/http.ts";
 import { namespaceNames } from "../../src/lab/plan/names.ts";
 import { parseAddress } from "../../src/net/address.ts";
 
-const program = new URL("../../portolan", import.meta.url).pathname;
+const tree = fileURLToPath(new URL("../..", import.meta.url));
 let count = 0;
 /** Milliseconds that a request may take. */
 const patience = 700;
@@ -22,28 +24,63 @@ export interface Ended {
   readonly err: string;
 }
 
+/** What may differ from one lab to another. */
+export interface TestLabOptions {
+  readonly name?: string;
+  /** Whether it is the lab of somebody with a home and no privileges. */
+  readonly unprivileged?: boolean;
+}
+
+/** Shows a folder at another path, for whoever may not go where it is; then becomes a program. */
+const shownAt = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';
+
+/**
+ * The id of somebody without privileges: an ordinary user for root, and for anybody else, who has no other ids to give,
+ * whoever runs the test.
+ */
+const [, , ids = ""] = readFileSync("/proc/self/uid_map", "utf8").trim().split(/\s+/);
+export const unprivilegedUser: number =
+  process.getuid?.() === 0 && Number(ids) > 65_536 ? 60_000 + (process.pid % 5000) : (process.getuid?.() ?? 0);
+
 /** A lab with a folder of its own. */
 export class TestLab {
   readonly name: string;
   readonly folder: string;
-  readonly #state: string;
+  /** The program. */
+  readonly program: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly #unprivileged: boolean;
+  readonly #home = mkdtempSync(join(tmpdir(), "portolan-lab-"));
+  /** What the programs that it runs are started with. */
+  readonly #prefix: readonly string[];
   readonly #children = new Set<ChildProcess>();
 
-  /** @param state the folder of its state, to share one with another. */
-  constructor(state: string = mkdtempSync(join(tmpdir(), "portolan-lab-"))) {
-    this.name = `lab${process.pid}x${count++}`;
-    this.#state = state;
-    this.folder = join(state, "portolan", "lab", this.name);
-  }
-
-  get env(): NodeJS.ProcessEnv {
-    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    return { ...env, XDG_STATE_HOME: this.#state, KUBECONFIG: join(this.folder, "api", "kubeconfig") };
+  constructor({ name = `lab${process.pid}x${count++}`, unprivileged = false }: TestLabOptions = {}) {
+    this.name = name;
+    this.#unprivileged = unprivileged;
+    const home = this.#home;
+    const state = join(home, ".local", "state");
+    this.folder = join(state, "portolan", "lab", name);
+    this.program = join(tree, "portolan");
+    this.#prefix = [];
+    const { NODE_TEST_CONTEXT: _, XDG_STATE_HOME: __, ...env } = process.env;
+    const user = unprivilegedUser;
+    // Whoever is root, whatever that means here, keeps labs elsewhere.
+    const place = unprivileged && user !== 0 ? { HOME: home } : { XDG_STATE_HOME: state };
+    this.env = { ...env, ...place, KUBECONFIG: join(this.folder, "api", "kubeconfig") };
+    if (!unprivileged || process.getuid?.() !== 0) return;
+    const shown = join(home, "tree");
+    mkdirSync(shown);
+    chownSync(home, user, user);
+    this.program = join(shown, "portolan");
+    const become =
+      user === 0 ? ["--bounding-set=-all,+setfcap"] : [`--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
+    this.#prefix = ["unshare", "--mount", "sh", "-c", shownAt, "sh", tree, shown, "setpriv", ...become, "--"];
   }
 
   /** Runs `portolan lab` with the lab's name until it ends. */
   async try(command: string, ...args: readonly string[]): Promise<Ended> {
-    return this.run([program, "lab", command, "--name", this.name, ...args]);
+    return this.run([this.program, "lab", command, "--name", this.name, ...args]);
   }
 
   /** Runs `portolan lab`, which must succeed. @returns what it wrote. */
@@ -125,7 +162,7 @@ export class TestLab {
 
   /** Runs a program until it ends, half a minute at most. */
   run(argv: readonly string[], input = ""): Promise<Ended> {
-    const [file = "", ...args] = argv;
+    const [file = "", ...args] = [...this.#prefix, ...argv];
     return new Promise((resolve) => {
       const options = { env: this.env, timeout: 40_000, maxBuffer: 16 << 20 };
       const child = execFile(file, args, options, (error, out, err) => {
@@ -139,24 +176,26 @@ export class TestLab {
 
   /** Starts a program that goes on, until the lab is removed at the latest. */
   start(argv: readonly string[]): ChildProcess {
-    const [file = "", ...args] = argv;
-    const child = spawn(file, args, { env: this.env, stdio: ["ignore", "pipe", "pipe"] });
+    const [file = "", ...args] = [...this.#prefix, ...argv];
+    const child = spawn(file, args, { env: this.env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     this.#children.add(child);
+    child.on("exit", () => this.#children.delete(child));
     return child;
   }
 
-  /** The namespaces that it has now. */
+  /** The namespaces of its name that this machine has now. */
   namespaces(): readonly string[] {
     return listNamespaces().filter(namespaceNames(this.name).owns);
   }
 
   /** Ends the lab and forgets it. */
   async remove(): Promise<void> {
-    for (const child of this.#children) child.kill("SIGKILL");
+    // With what they started.
+    for (const { pid } of this.#children) if (pid !== undefined) signalProcess(-pid, "SIGKILL");
     const { code, err } = await this.try("reset");
-    rmSync(this.#state, { recursive: true, force: true });
+    rmSync(this.#home, { recursive: true, force: true });
     assert.equal(code, 0, err);
-    assert.deepEqual(this.namespaces(), []);
+    if (!this.#unprivileged) assert.deepEqual(this.namespaces(), []);
   }
 }
 

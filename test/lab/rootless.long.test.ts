@@ -1,0 +1,43 @@
+/** Labs of users without privileges, held against labs of root. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
+import { after, test } from "node:test";
+import { processIds, signalProcess } from "../../src/kernel/programs.ts";
+import { story } from "./story.ts";
+import { TestLab, unprivilegedUser } from "./testlab.ts";
+
+const name = `lab${process.pid}`;
+const [theirs, roots] = [new TestLab({ name, unprivileged: true }), new TestLab({ name })];
+after(async () => {
+  await Promise.all([theirs.remove(), roots.remove()]);
+  // Labs of tests that did not come to their end.
+  if (unprivilegedUser !== process.getuid?.())
+    for (const pid of processIds().filter(isTheirs)) signalProcess(pid, "SIGKILL");
+});
+
+function isTheirs(pid: number): boolean {
+  return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === unprivilegedUser;
+}
+
+test("side by side with a lab of root of the same name, it shows the same in every mode", async () => {
+  const modes = ["nftables", "iptables", "userspace"];
+  const [found, expected] = await Promise.all([story(theirs, modes), story(roots, modes)]);
+  assert.deepEqual(found, expected);
+});
+
+test("the tests of labs pass without root", async () => {
+  const files = ["life", "services-nftables", "services-iptables", "services-userspace"];
+  const tests = files.map((file) => `test/lab/${file}.test.ts`);
+  const tree = dirname(theirs.program);
+  const child = theirs.start(["env", "-C", tree, process.execPath, "scripts/test.ts", ...tests]);
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+  }
+  const [code] = (await once(child, "exit")) as [number | null];
+  assert.equal(code, 0, output);
+});
