@@ -33,6 +33,8 @@ export interface Counters {
 /** Lines longer than this are not from `iptables-save`: a rule there has some hundred characters. */
 const longestLine = 65_536;
 
+const none: Counters = { packets: 0, bytes: 0 };
+
 interface OpenChain extends SavedChain {
   readonly rules: SavedRule[];
 }
@@ -99,20 +101,25 @@ export class SaveParser {
     chains.set(name, {
       name,
       policy: policy === "-" ? undefined : policy,
-      counters: { packets: Number(packets ?? 0), bytes: Number(bytes ?? 0) },
+      counters:
+        (packets ?? "0") === "0" && (bytes ?? "0") === "0" ? none : { packets: Number(packets), bytes: Number(bytes) },
       rules: [],
     });
   }
 
   #readRule(line: string, chains: Map<string, OpenChain>): void {
-    const [, packets, bytes, name, text] = /^(?:\[(\d+):(\d+)\] )?-A (\S+)(?: (.*))?$/.exec(line) ?? [];
-    const chain = name === undefined ? undefined : chains.get(name);
+    const [prefix = "", packets, bytes] = line.startsWith("[") ? (/^\[(\d+):(\d+)\] /.exec(line) ?? []) : [];
+    const start = prefix.length + "-A ".length;
+    // Without a pattern: a node may have a million rules.
+    const blank = line.indexOf(" ", start);
+    const end = blank < 0 ? line.length : blank;
+    const chain = line.startsWith("-A ", prefix.length) ? chains.get(line.slice(start, end)) : undefined;
     if (chain === undefined) {
       this.#fail(line, "is not a rule of a chain of this table");
       return;
     }
     const counters = packets === undefined ? undefined : { packets: Number(packets), bytes: Number(bytes) };
-    chain.rules.push({ text: text ?? "", counters });
+    chain.rules.push({ text: line.slice(end + 1), counters });
   }
 
   #fail(line: string, what: string): never {

@@ -3,6 +3,7 @@ import { canonicalRule } from "../../../kernel/xtables/rule.ts";
 import type { SavedTable } from "../../../kernel/xtables/save.ts";
 import type { Table, Xtables } from "../../../kernel/xtables/xtables.ts";
 import { type Family, families } from "../../../net/address.ts";
+import { inSlices } from "../slices.ts";
 import { isGuarded, jumps } from "./fixed.ts";
 import { chains, isServiceChain } from "./names.ts";
 
@@ -64,28 +65,38 @@ export async function cleanFamily(
     throw error;
   });
   if (owner !== undefined && owner !== (isGuarded(saved) ? "userspace" : "iptables")) return [];
-  const { input, foreign } = cleanupInput(saved);
-  if (input.length > 0) await xtables.restore(family, input, signal);
-  return foreign.map((rule) => `${xtables.program(family, "")} ${rule}`);
+  const removals = await inSlices(findRemovals(saved), signal);
+  if (removals.length > 0) await xtables.restore(family, { [Symbol.iterator]: () => removalInput(removals) }, signal);
+  return removals.flatMap(({ foreign }) => foreign).map((rule) => `${xtables.program(family, "")} ${rule}`);
 }
 
-/**
- * Input that removes the leftovers in the tables as saved, and the rules of others that lead into them, whose chains
- * it empties only. Pure.
- */
-export function cleanupInput(saved: readonly SavedTable[]): {
-  readonly input: readonly string[];
+/** What goes of one table. */
+interface Removal {
+  readonly table: string;
+  readonly chains: readonly string[];
+  /** Lines that remove the rules of built-in chains that lead there. */
+  readonly deletions: readonly string[];
+  /** Those of the chains that are emptied only, and the rules of others that lead there. */
+  readonly used: ReadonlySet<string>;
   readonly foreign: readonly string[];
-} {
-  const input: string[] = [];
-  const foreign: string[] = [];
+}
+
+/** Finds the leftovers in the tables as saved. Pure; yields after each chain, so that the caller can do other work. */
+function* findRemovals(saved: readonly SavedTable[]): Generator<undefined, readonly Removal[]> {
+  const removals: Removal[] = [];
   const ipvs = saved.some((table) => table.chains.has(ipvsChain));
   for (const { name: table, chains: present } of saved) {
     const kept = ipvs ? (commonWithIpvs[table] ?? []) : [];
-    const ours = new Set([...present.keys()].filter((chain) => isLeftover(table, chain) && !kept.includes(chain)));
+    const ours = new Set<string>();
+    for (const chain of present.keys()) {
+      if (isLeftover(table, chain) && !kept.includes(chain)) ours.add(chain);
+      yield;
+    }
     const deletions: string[] = [];
     const used = new Set<string>();
+    const foreign: string[] = [];
     for (const chain of present.values()) {
+      yield;
       if (ours.has(chain.name)) continue;
       for (const { text } of chain.rules) {
         const target = /-[jg] (\S+)/.exec(text)?.[1] ?? "";
@@ -98,11 +109,20 @@ export function cleanupInput(saved: readonly SavedTable[]): {
         }
       }
     }
-    if (ours.size === 0) continue;
-    input.push(`*${table}\n`, ...[...ours].map((chain) => `:${chain} - [0:0]\n`), ...deletions);
-    input.push(...[...ours].filter((chain) => !used.has(chain)).map((chain) => `-X ${chain}\n`), "COMMIT\n");
+    if (ours.size > 0) removals.push({ table, chains: [...ours], deletions, used, foreign });
   }
-  return { input, foreign };
+  return removals;
+}
+
+/** Input that removes them. All chains are emptied before the first is removed, for they refer to each other. */
+function* removalInput(removals: readonly Removal[]): Generator<string, undefined> {
+  for (const { table, chains: ours, deletions, used } of removals) {
+    yield `*${table}\n`;
+    for (const chain of ours) yield `:${chain} - [0:0]\n`;
+    yield* deletions;
+    for (const chain of ours) if (!used.has(chain)) yield `-X ${chain}\n`;
+    yield "COMMIT\n";
+  }
 }
 
 function isLeftover(table: string, chain: string): boolean {
