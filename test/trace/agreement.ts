@@ -2,8 +2,20 @@
 import assert from "node:assert/strict";
 import type { Snapshot } from "../../src/trace/snapshot/index.ts";
 import { compareWalk, linesOfAccount } from "../../src/trace/verify/compare.ts";
-import { walk } from "../../src/trace/walk/index.ts";
-import type { Hit } from "./arena.ts";
+import { type Ended, walk } from "../../src/trace/walk/index.ts";
+import type { Hit, Shot } from "./arena.ts";
+import { countedBy } from "./counters.ts";
+
+function describeShot({ protocol, from, to, port }: Shot): string {
+  return `${protocol} ${from?.address ?? "node"} to ${to}:${port}`;
+}
+
+/** Whether a way is counted as the kernel did. One that ends where the walk follows no more may be counted further. */
+function fits(end: Ended, counts: readonly string[]): boolean {
+  const own = countedBy(end);
+  if (end.outcome.kind !== "unknown") return own.join() === counts.join();
+  return own.every((line) => counts.includes(line));
+}
 
 /** The count of all comparisons so far. */
 export class Tally {
@@ -18,11 +30,21 @@ export class Tally {
   hold(snapshot: Snapshot, hits: readonly Hit[], ruleset: string): void {
     const names = new Map(snapshot.links.map(({ index, name }) => [index, name]));
     const nameOf = (index: number) => names.get(index) ?? String(index);
-    for (const { shot, account, question } of hits) {
-      const walked = walk(snapshot, question, { everyBranch: true });
+    for (const { shot, account, question, counts } of hits) {
+      const whole = walk(snapshot, question, { everyBranch: true });
+      const fitting = counts === undefined ? whole.ends : whole.ends.filter((end) => fits(end, counts));
+      // What it does not follow it says, and the kernel goes on.
+      const cut = whole.ends.some(({ outcome }) => outcome.kind === "unknown");
+      const walked = { ...whole, ends: fitting.length === 0 ? whole.ends : fitting };
+      if (fitting.length === 0 && !cut) {
+        const ways = whole.ends.map((end) => `${countedBy(end).join("\n")}\n${JSON.stringify(end.outcome)}`);
+        assert.fail(
+          `${describeShot(shot)}: counted\n${counts?.join("\n")}\nthe walk:\n${ways.slice(0, 10).join("\n-- or\n")}\nwith\n${ruleset}`,
+        );
+      }
       const comparison = compareWalk(walked, account, nameOf);
       this.pairs++;
-      const unknown = walked.ends.find(
+      const unknown = whole.ends.find(
         ({ state, outcome }) => state.assumptions.length > 0 || outcome.kind === "unknown",
       );
       if (unknown !== undefined) {
@@ -32,9 +54,8 @@ export class Tally {
       }
       if (comparison.kind === "not compared") this.notCompared++;
       if (comparison.kind !== "differs") continue;
-      const { protocol, from, to, port } = shot;
       assert.fail(
-        `${protocol} ${from?.address ?? "node"} to ${to}:${port}: the kernel says\n${linesOfAccount(account, nameOf).join("\n")}\nthe walk, alike up to line ${comparison.same}:\n${comparison.walk.join("\n")}\n${JSON.stringify(comparison.end.outcome)}\nof ${walked.ends.length} ways, with\n${ruleset}`,
+        `${describeShot(shot)}: the kernel says\n${linesOfAccount(account, nameOf).join("\n")}\nthe walk, alike up to line ${comparison.same}:\n${comparison.walk.join("\n")}\n${JSON.stringify(comparison.end.outcome)}\nof ${walked.ends.length} ways, with\n${ruleset}`,
       );
     }
   }

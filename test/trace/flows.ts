@@ -13,7 +13,7 @@ import { describeRow, loadFlowFiles, type Row } from "../flows/format.ts";
 import { addressOf, isNodeAddress, placeOf } from "../flows/places.ts";
 import { type PredictedEndpoint, predict } from "../flows/predict.ts";
 
-/** Makes one test of each flow file. This thread lives in the node's namespace from then on. */
+/** Makes one test of each flow file. This thread lives in the node's namespace from then on. FLOWS=a,b: these alone. */
 export function testPredictions(factory: ModeFactory, label: string = factory.name): void {
   let cast: Cast;
   let mode: Mode;
@@ -29,7 +29,9 @@ export function testPredictions(factory: ModeFactory, label: string = factory.na
     cast?.[Symbol.dispose]();
   });
 
+  const wanted = process.env.FLOWS?.split(",");
   for (const file of loadFlowFiles()) {
+    if (wanted !== undefined && !wanted.includes(file.id)) continue;
     test(`${label}: ${file.name} (${file.id}) is predicted from a snapshot`, async (context) => {
       const desired = desiredOf(file, factory.name);
       await mode.replace(desired, context.signal);

@@ -200,7 +200,7 @@ export function randomTables(random: Random): string {
 }
 
 /** Packets of the client and of the node, to anybody. */
-export function randomShots(random: Random, arena: Arena, count: number): readonly Shot[] {
+export function randomShots(random: Random, arena: Arena, count: number, ...more: readonly number[]): readonly Shot[] {
   return Array.from({ length: count }, () => {
     const { clients, own, servers, strangers } = addresses[random.of("ip", "ip6")];
     const fromNode = random.percent(30);
@@ -209,7 +209,7 @@ export function randomShots(random: Random, arena: Arena, count: number): readon
       ...(fromNode && random.percent(30) && { mark: 1 + random.below(5) }),
       to: parseAddress(random.of(...own, ...servers, ...servers, ...strangers)),
       protocol: random.of("TCP", "TCP", "UDP", "UDP", "ICMP"),
-      port: random.of(...ports),
+      port: random.of(...ports, ...more),
     };
   });
 }

@@ -30,8 +30,11 @@ export interface Traced {
   readonly destinationPort?: number;
 }
 
-/** Before everybody else, and after (`NF_IP_PRI_LAST` is the connection tracker's, who confirms). */
-const firstPriority = -0x8000_0000;
+/**
+ * Before everybody else, but for the bridge, who takes away there what has been in prerouting before
+ * (`NF_IP_PRI_FIRST`); and after everybody but the connection tracker, who confirms (`NF_IP_PRI_LAST`).
+ */
+const firstPriority = -0x7fff_ffff;
 const lastPriority = 0x7fff_fffe;
 
 /** Tracing, switched on. */
