@@ -128,10 +128,14 @@ function wordsOf(chain: SavedChain | undefined, count: number): readonly string[
   return Array.from({ length: count }, (_, i) => rules[i]?.text ?? "");
 }
 
+/** Starting programs takes longer than all the rest: they are looked for once. */
+let programs: ReturnType<typeof findXtables> | undefined;
+
 /** The program is started before the call returns, and so inside the namespace. */
 async function savedTables(namespace: string | undefined, missing: string[]): Promise<ReadonlyMap<string, SavedTable>> {
   const found = new Map<string, SavedTable>();
-  const legacy = (await findXtables()).get("legacy");
+  programs ??= findXtables();
+  const legacy = (await programs).get("legacy");
   if (legacy === undefined) return found;
   for (const family of families) {
     const start = () => ({ saving: legacy.save(family, legacyTables) });
