@@ -7,6 +7,7 @@ import {
   type Meta,
   type Payload,
   type Rt,
+  type Socket,
   type TableFamily,
   u16Bytes,
 } from "../../kernel/nftables/index.ts";
@@ -48,7 +49,7 @@ const etherType = { IPv4: 0x0800, IPv6: 0x86dd } as const;
 const familyNumber = { IPv4: 2, IPv6: 10 } as const;
 
 /** Bytes of the packet's headers. */
-export function loadPayload(expression: Payload, state: State): Loaded {
+export function loadPayload(expression: Payload, state: State, { family }: Where): Loaded {
   const { base, offset, length } = expression;
   const { packet } = state;
   const name = payloadName(expression, packet);
@@ -56,9 +57,30 @@ export function loadPayload(expression: Payload, state: State): Loaded {
   if (base === "transport") {
     return load(name, slice(transportHeader(packet, flagsOf(state)), offset, length));
   }
-  if (base === "link" && state.input === undefined)
+  if (base !== "link") return load(name, unknownBytes(length));
+  // Rules of bridges and of interfaces see frames, which have link headers in any case.
+  if (state.input === undefined && family !== "bridge" && family !== "netdev") {
     return { absent: "a packet of this machine has no link header yet" };
-  return load(name, unknownBytes(length));
+  }
+  return load(name, slice(linkHeader(state), offset, length));
+}
+
+/** Where the packet is bound for, if that is known, and what it carries. */
+function linkHeader({ packet, frame }: State): Bytes {
+  const header = unknownBytes(14);
+  const put = (at: number, bytes: readonly number[]) => {
+    header.data.set(bytes, at);
+    header.known.fill(255, at, at + bytes.length);
+  };
+  if (frame?.to !== undefined) {
+    put(
+      0,
+      frame.to.split(":").map((part) => Number.parseInt(part, 16)),
+    );
+  }
+  const type = etherType[packet.family];
+  put(12, [type >> 8, type & 255]);
+  return header;
 }
 
 function slice({ data, known }: Bytes, offset: number, length: number): Bytes {
@@ -90,16 +112,17 @@ export function flagsOf({ connection, awaited }: State): number | undefined {
 }
 
 /** Facts about the packet. */
-export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World, { hook }: Where): Loaded {
+export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World, where: Where): Loaded {
   const { packet } = state;
-  // At hook output packets have come in by nothing, not even those that IPVS forwards.
-  const input = hook === "output" ? undefined : world.link(state.input);
-  const output = world.link(state.way?.kind === "local" ? undefined : state.way?.output);
+  const { input, output } = interfacesAt(where, state, world);
+  if (state.touched.includes(`meta ${key}`)) return load(`meta ${key}`, unknownBytes(16));
   switch (key) {
+    case "len":
+      return load("length", packet.length === undefined ? unknownBytes(4) : hostU32(packet.length));
     case "protocol":
       return load(key, u16(etherType[packet.family]));
     case "nfproto":
-      return load(key, u8(familyNumber[packet.family]));
+      return load(key, u8(where.family === "bridge" ? bridgeNumber : familyNumber[packet.family]));
     case "l4proto":
       return load(key, u8(packet.protocol));
     case "mark":
@@ -124,22 +147,46 @@ export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World,
       return output?.kind === undefined
         ? { absent: "the output interface has no kind" }
         : load(key, text16(output.kind));
+    case "iifgroup":
+    case "oifgroup":
+      return (key === "iifgroup" ? input : output) === undefined
+        ? { absent: "no such interface" }
+        : load(`meta ${key}`, unknownBytes(4));
+    case "ibrname":
+    case "obrname": {
+      const bridge = world.link((key === "ibrname" ? input : output)?.master);
+      return bridge?.kind === "bridge" ? load(key, text16(bridge.name)) : { absent: "the interface is in no bridge" };
+    }
     case "nftrace":
       return load(key, u8(state.traced ? 1 : 0));
     case "pkttype":
-      // Loopback's packets count as addressed to this host once they have come in.
-      return load(key, state.input === undefined ? unknownBytes(1) : u8(0));
+      // Loopback's packets count as addressed to this host once they have come in. A bridge's may be for others.
+      return load(key, state.input === undefined || where.family === "bridge" ? unknownBytes(1) : u8(0));
     case "skuid":
     case "skgid":
     case "cgroup":
       if (state.input !== undefined) return { absent: "a packet from elsewhere has no socket yet" };
       return load(`meta ${key}`, unknownBytes(4));
-    case "ibrname":
-    case "obrname":
-      return load(`meta ${key}`, unknownBytes(16));
+    case "sdif":
+    case "sdifname":
+      // Only interfaces of a VRF have one behind them.
+      if (world.link(input?.master)?.kind === "vrf") return load(`meta ${key}`, unknownBytes(16));
+      return load(key, key === "sdif" ? hostU32(0) : text16(""));
     default:
       return load(`meta ${key}`, unknownBytes(16));
   }
+}
+
+/** `NFPROTO_BRIDGE`. */
+const bridgeNumber = 7;
+
+/** What a hook takes for the interfaces that a packet comes in and leaves by. */
+function interfacesAt({ family, hook }: Where, { input, port, way }: State, world: World) {
+  const isBridge = family === "bridge";
+  const leaves = way?.kind === "local" ? undefined : isBridge ? way?.port : way?.output;
+  // At hook output packets have come in by nothing, not even those that IPVS forwards. Below bridges stand their ports.
+  const comes = hook === "output" ? undefined : isBridge ? port : hook === "ingress" ? (port ?? input) : input;
+  return { input: world.link(comes), output: world.link(leaves) };
 }
 
 const stateBits = { invalid: 1, established: 2, new: 8, untracked: 64 } as const;
@@ -159,6 +206,7 @@ export function loadCt({ key, direction }: Pick<Ct, "key" | "direction">, state:
   const name = `ct ${direction ?? ""}${direction ? " " : ""}${key}`;
   if (key === "state") return load(name, hostU32(stateBits[connection?.state ?? "invalid"]));
   if (connection === undefined || connection.state === "untracked") return { absent: "the connection is not tracked" };
+  if (state.touched.includes(`ct ${key}`)) return load(name, unknownBytes(16));
   const { original } = connection;
   // Before there is an answer, it is what the packet as translated so far would be answered with.
   const reply = connection.entry?.reply ?? tupleOfAnswer(packet);
@@ -283,9 +331,37 @@ export function loadRt({ key }: Pick<Rt, "key">, state: State): Loaded {
   return load(`rt ${key}`, unknownBytes(4));
 }
 
-/** Extension headers and options: the packets of a walk have no extension headers; their options are not known. */
-export function loadExthdr({ op, type, length, present }: Pick<Exthdr, "op" | "type" | "length" | "present">): Loaded {
+/** The protocols that options and chunks belong to. */
+const optionProtocols = { "tcp option": 6, "sctp chunk": 132, "dccp option": 33 } as const;
+
+/** Extension headers and options: the packets of a walk have none of IP's; what options those of TCP have is not known. */
+export function loadExthdr(
+  { op, type, length, present }: Pick<Exthdr, "op" | "type" | "length" | "present">,
+  { packet }: State,
+): Loaded {
   const name = `${op} ${type}`;
-  if (op !== "ipv6") return load(name, unknownBytes(present ? 1 : length));
-  return present ? load(name, u8(0)) : { absent: "the packet has no extension header" };
+  const missing = op === "ipv6" || op === "ipv4 option" || packet.protocol !== optionProtocols[op];
+  if (!missing) return load(name, unknownBytes(present ? 1 : length));
+  return present ? load(name, u8(0)) : { absent: `the packet has no ${name}` };
 }
+
+/** The socket of this node that would take the packet: one of a connection, or one that listens. */
+export function loadSocket({ key }: Pick<Socket, "key">, { packet, connection, input }: State, world: World): Loaded {
+  const name = `socket ${key}`;
+  const { destination, destinationPort, protocol } = packet;
+  if (connection?.state === "established" || destinationPort === undefined) return load(name, unknownBytes(8));
+  const wanted = protocol === 6 ? "TCP" : protocol === 17 ? "UDP" : undefined;
+  const fits = world.snapshot.sockets.filter(
+    (socket) =>
+      socket.protocol === wanted &&
+      socket.port === destinationPort &&
+      (socket.address === destination || isAny(socket.address)),
+  );
+  // A packet of this node has the socket that sent it.
+  if (input === undefined) return load(name, unknownBytes(8));
+  if (fits.length === 0) return { absent: `no socket takes packets to ${destination}` };
+  if (key !== "wildcard") return load(name, unknownBytes(8));
+  return load(name, u8(fits.every(({ address }) => isAny(address)) ? 1 : 0));
+}
+
+const isAny = (address: Address) => address === "0.0.0.0" || address === "::";

@@ -1,10 +1,20 @@
 /** One rule for one packet: its expressions in order, on registers. */
 import type { Expression, Register, Rule } from "../../kernel/nftables/index.ts";
-import { type Loaded, loadCt, loadExthdr, loadFib, loadMeta, loadPayload, loadRt, type Where } from "./load.ts";
+import {
+  type Loaded,
+  loadCt,
+  loadExthdr,
+  loadFib,
+  loadMeta,
+  loadPayload,
+  loadRt,
+  loadSocket,
+  type Where,
+} from "./load.ts";
 import { knownBytes, unknownBytes } from "./packet.ts";
 import { Registers } from "./registers.ts";
 import { runChanging } from "./rule/change.ts";
-import { runChoice } from "./rule/choice.ts";
+import { runChoice, runHash } from "./rule/choice.ts";
 import { runComputing } from "./rule/compute.ts";
 import { runLimit } from "./rule/limits.ts";
 import { runDynset, runLookup } from "./rule/lookup.ts";
@@ -86,7 +96,7 @@ export function evaluate(expression: Expression, thread: Thread, context: Contex
   };
   switch (expression.kind) {
     case "payload":
-      return loaded(expression.dreg, loadPayload(expression, state));
+      return loaded(expression.dreg, loadPayload(expression, state, context.where));
     case "meta":
       if (expression.key === "random")
         return loaded(expression.dreg, { name: "a random number", value: unknownBytes(4) });
@@ -98,15 +108,17 @@ export function evaluate(expression: Expression, thread: Thread, context: Contex
     case "rt":
       return loaded(expression.dreg, loadRt(expression, state));
     case "exthdr":
-      return loaded(expression.dreg, loadExthdr(expression));
+      return loaded(expression.dreg, loadExthdr(expression, state));
     case "immediate":
       registers.put(expression.dreg, knownBytes(expression.data), "a constant");
       return go(thread);
+    case "jhash":
+      return runHash(expression, thread, context);
     case "numgen":
     case "symhash":
-    case "jhash":
       return runChoice(thread, expression, context);
     case "socket":
+      return loaded(expression.dreg, loadSocket(expression, state, world));
     case "osf":
     case "tunnel":
     case "xfrm":

@@ -17,7 +17,7 @@ export function runChanging(expression: Changing, thread: Thread): readonly Next
     case "ct set": {
       const { connection } = thread.state;
       const value = thread.registers.get(expression.sreg, 4);
-      if (connection === undefined || expression.key !== "mark") return change(thread, {}, `sets ct ${expression.key}`);
+      if (connection === undefined || expression.key !== "mark") return touch(thread, `ct ${expression.key}`);
       if (!isKnown(value)) return lost(thread, "the connection's mark that it sets is not known");
       const mark = hostNumber(value.data);
       const effect = `sets the connection's mark to 0x${mark.toString(16)}`;
@@ -34,10 +34,16 @@ function setMeta({ key, sreg }: MetaSet, thread: Thread): readonly Next[] {
   const { registers, state } = thread;
   const value = registers.get(sreg, 4);
   if (key === "nftrace") return change(thread, { traced: (value.data[0] ?? 0) !== 0 }, "traces the packet");
-  if (key !== "mark" && key !== "priority") return change(thread, {}, `sets meta ${key}`);
+  if (key !== "mark" && key !== "priority") return touch(thread, `meta ${key}`);
   if (!isKnown(value)) return lost(thread, `the ${key} that it sets is not known`);
   const number = hostNumber(value.data);
   return change(thread, { packet: { ...state.packet, [key]: number } }, `sets the ${key} to 0x${number.toString(16)}`);
+}
+
+/** Sets something of which a walk keeps no account: what it is from here on is not known. */
+function touch(thread: Thread, what: string): readonly Next[] {
+  const { touched } = thread.state;
+  return change(thread, { touched: touched.includes(what) ? touched : [...touched, what] }, `sets ${what}`);
 }
 
 /** The connection tracker is to leave the packet alone; too late once it has seen it. */

@@ -1,11 +1,23 @@
 /** Numbers at random, and hashes. */
-import { hostU32Bytes, type Register } from "../../../kernel/nftables/index.ts";
+import { hostU32Bytes, type JHash, type Register } from "../../../kernel/nftables/index.ts";
 import { knownBytes } from "../packet.ts";
+import { isKnown } from "../registers.ts";
 import type { State } from "../state.ts";
-import { type Context, lost, type Next, type Thread } from "./thread.ts";
+import { jhash, scale } from "./jhash.ts";
+import { type Context, go, lost, type Next, type Thread } from "./thread.ts";
 
 /** The most branches that one rule makes. */
 const mostBranches = 65_536;
+
+/** A hash of what registers hold: one value where all of it is known, and the seed. */
+export function runHash(expression: JHash, thread: Thread, context: Context): readonly Next[] {
+  const { sreg, dreg, length, modulus, seed, offset = 0 } = expression;
+  const value = thread.registers.get(sreg, length);
+  if (seed === undefined || !isKnown(value)) return runChoice(thread, expression, context);
+  const number = offset + scale(jhash(value.data, seed), modulus);
+  thread.registers.put(dreg, knownBytes(hostU32Bytes(number)), `the hash of ${thread.registers.name(sreg)}`);
+  return go(thread);
+}
 
 /** All values that the kernel may draw, each on a branch of its own. */
 export function runChoice(

@@ -1,6 +1,7 @@
 /** Limits, quotas and objects: what depends on the packets that came before. */
-import type { Expression } from "../../../kernel/nftables/index.ts";
-import { type Context, decide, depends, go, lost, type Next, type Thread } from "./thread.ts";
+import type { Expression, ObjrefMap } from "../../../kernel/nftables/index.ts";
+import { show } from "../compute.ts";
+import { type Context, decide, depends, go, lost, miss, type Next, type Thread } from "./thread.ts";
 
 /** An expression with a state of its own. */
 export type Limiting = Extract<Expression, { kind: "quota" | "limit" | "connlimit" | "objref" | "objref map" }>;
@@ -35,6 +36,21 @@ export function runLimit(expression: Limiting, thread: Thread, context: Context)
       return expression.type === "synproxy" ? lost(thread, "synproxy answers for the server") : go(thread);
     }
     case "objref map":
-      return depends(thread, `map ${expression.set} has an object for it that lets it pass`);
+      return throughMap(expression, thread, context);
   }
+}
+
+/** The object that a map has for a key, if it has one. */
+function throughMap({ set, sreg }: ObjrefMap, thread: Thread, context: Context): readonly Next[] {
+  const index = context.world.set(context.rule, set);
+  if (index === undefined) return lost(thread, `there is no map ${set}`);
+  const { data } = index.set;
+  const key = thread.registers.get(sreg, index.set.key.length);
+  const found = thread.state.touched.includes(set) ? undefined : index.find(key);
+  if (found?.kind === "none") return miss(thread, `${show(key.data)} is not in map ${set}`);
+  const name = found?.kind === "element" ? found.element.object : undefined;
+  if (name === undefined || data?.kind !== "object") {
+    return depends(thread, `map ${set} has an object for it that lets it pass`);
+  }
+  return runLimit({ kind: "objref", type: data.type, name }, thread, context);
 }

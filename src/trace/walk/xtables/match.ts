@@ -53,8 +53,8 @@ export function all(...conditions: readonly Condition[]): Condition {
 }
 
 /** Bytes of a header, as far as they are known. */
-export function header({ state }: Seen, base: PayloadBase, offset: number, length: number): Bytes {
-  const loaded = loadPayload({ kind: "payload", dreg: 8, base, offset, length }, state);
+export function header({ state, where }: Seen, base: PayloadBase, offset: number, length: number): Bytes {
+  const loaded = loadPayload({ kind: "payload", dreg: 8, base, offset, length }, state, where);
   return "absent" in loaded ? unknownBytes(length) : loaded.value;
 }
 

@@ -107,6 +107,13 @@ const pkttype: Match = {
 /** `XT_PHYSDEV_OP_*`. */
 const op = { input: 1, output: 2, bridged: 4, isInput: 8, isOutput: 16 } as const;
 
+/** Whether an interface's name is the one at an offset, in the bits of the mask behind it. */
+function isNamed(info: DataView, at: number, name: string): boolean {
+  const bytes = new Uint8Array(16);
+  new TextEncoder().encodeInto(name, bytes.subarray(0, 15));
+  return bytes.every((byte, i) => ((byte ^ info.getUint8(at + i)) & info.getUint8(at + 16 + i)) === 0);
+}
+
 const physdev: Match = {
   length: 66,
   read(info, { state, world }) {
@@ -122,18 +129,14 @@ const physdev: Match = {
         text,
       );
     }
-    const name = world.linkName(state.port);
-    const bytes = new Uint8Array(16);
-    new TextEncoder().encodeInto(name, bytes.subarray(0, 15));
-    const isIn = bytes.every((byte, i) => ((byte ^ info.getUint8(i)) & info.getUint8(16 + i)) === 0);
-    const output = world.link(state.way?.output);
-    if (output?.master !== undefined && (asked & (op.output | op.isOutput | op.bridged)) !== 0) return depends(text);
+    const isIn = isNamed(info, 0, world.linkName(state.port));
+    const out = world.link(state.way?.port);
     return known(
       wants(op.input, isIn) &&
         wants(op.isInput, true) &&
-        wants(op.output, false) &&
-        wants(op.isOutput, false) &&
-        wants(op.bridged, false),
+        wants(op.output, out !== undefined && isNamed(info, 32, out.name)) &&
+        wants(op.isOutput, out !== undefined) &&
+        wants(op.bridged, out !== undefined),
       text,
     );
   },
@@ -172,7 +175,9 @@ const set = (revision: number): Match => ({
   read(info, seen) {
     const [index, dimensions, flags] = [info.getUint16(0, true), info.getUint8(2), info.getUint8(3)];
     const inverted = (flags & 1) !== 0;
-    const found = findInSet({ index }, dimensions, flags, seen);
+    // `IPSET_FLAG_RETURN_NOMATCH` stands among the flags of its own that later revisions have.
+    const nomatch = revision >= 3 && info.byteLength >= 44 ? info.getUint32(40, true) & 0x80 : 0;
+    const found = findInSet({ index }, dimensions, flags | nomatch, seen);
     const not = inverted ? "not " : "";
     const text = `${found.what} is ${not}in set ${found.name}`;
     const comparesCounters = revision >= 3 && info.byteLength >= 33 && countersCompared(info, revision);
