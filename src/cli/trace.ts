@@ -1,26 +1,38 @@
 /** `portolan trace`: where a packet goes, and why. */
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
 import { intFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
-import { enterWorldWith } from "../lab/world.ts";
-import { type Address, familyOf, tryParseAddress } from "../net/address.ts";
-import { tryParseHostPort } from "../net/protocol.ts";
+import { type From, parseFrom, parseTo, resolveEnds, type To } from "../trace/ask/index.ts";
+import { explain } from "../trace/explain/index.ts";
 import { formatWalk, type Summary, summaryOf, walkAsJson } from "../trace/render/index.ts";
-import { capture, largestDocument, parseSnapshot, type Snapshot } from "../trace/snapshot/index.ts";
-import { type Question, walk } from "../trace/walk/index.ts";
+import { Cluster, type Question, walkCluster } from "../trace/walk/index.ts";
 import { type Command, commandHelp, exitStatus } from "./command.ts";
+import { choiceProblems, refuse, snapshotFlags, takeSnapshots } from "./snapshots.ts";
 
 const flags = {
-  in: stringFlag("", { help: "The interface that the packet comes in by." }, "interface"),
-  "source-port": intFlag(0, { help: "The packet's source port; without it, what depends on it is told." }),
+  in: stringFlag("", { help: "The interface that the packet comes in by; FROM is its sender's address." }, "interface"),
+  "pod-namespace": stringFlag(
+    "default",
+    { help: "The namespace of pods and Services that are named without one.", shorthand: "n" },
+    "name",
+  ),
+  "source-port": intFlag(0, {
+    help: "The packet's source port. Without it, what depends on it is told; with it, connections that are tracked already are found.",
+  }),
+  size: intFlag(0, { help: "The packet's length in bytes, IP header included: it may be too long for a link." }),
+  fragment: switchFlag(false, { help: "Routers may cut a packet that is too long (IPv4 without DF)." }),
+  ttl: intFlag(0, { help: "The packet's time to live, or hop limit." }),
   mark: stringFlag("0", { help: "The packet's mark, such as 0x4000." }, "number"),
-  snapshot: stringFlag("", { help: "A file of portolan snapshot, instead of this node as it is now." }, "file"),
-  namespace: stringFlag("", { help: "A named network namespace, instead of this one." }, "name"),
+  ...snapshotFlags,
   output: stringFlag("text", { help: "text or json.", shorthand: "o" }, "format"),
-  verbose: switchFlag(false, { help: "Show every step, every way, and why rules do not match.", shorthand: "v" }),
+  verbose: switchFlag(false, {
+    help: "Show every step, every way, the way back, and why rules do not match.",
+    shorthand: "v",
+  }),
   help: switchFlag(false, { help: "Explain the command." }),
 };
+
+/** How much is looked at before the rest is said to be unknown. */
+const mostSteps = 5_000_000;
 
 /** Exit statuses by what becomes of the packet: 0 if it reaches somebody. */
 const statuses: Readonly<Record<Summary, number>> = {
@@ -37,6 +49,7 @@ const statuses: Readonly<Record<Summary, number>> = {
   "too long": 18,
   loop: 19,
   "not awaited": 23,
+  unanswered: 23,
   mixed: 20,
   depends: 21,
   unknown: 22,
@@ -47,14 +60,23 @@ export const trace: Command = {
   name: "trace",
   summary: "Tell where a packet goes, and why, without sending it",
   description:
-    "Follows the first packet of a connection through this node as it is, or as a snapshot has it: hooks, rules, sets, translations, routes, listening sockets. FROM is `node` for a program of this node, or an address together with --in for a packet that comes in. TO is ADDRESS:PORT, with /tcp, /udp or /sctp (tcp if not given), or ADDRESS/icmp. Nothing is sent and nothing is changed. What cannot be told is said, and both possibilities are followed.",
+    "Follows the first packet of a connection from place to place, pods and other nodes included, and the answer back: hooks, rules, sets, translations, routes, bridges, links, tunnels, listening sockets. FROM is a pod (NAMESPACE/NAME, or the beginning of a name), a node, `node` for this one, `outside`, or an address; with --in, the address of a packet that comes in by that interface. TO is a Service or pod (NAME:PORT, NAMESPACE/NAME:PORT, the port by number or name), a node (NAME:PORT) or ADDRESS:PORT, with /tcp, /udp, /sctp or /icmp. svc/, pod/ and node/ before a name say what is meant. Nothing is sent and nothing is changed. What cannot be told is said, and both possibilities are followed.",
   usage: "[flags] FROM TO",
   examples: [
-    { line: "portolan trace node 10.96.0.10:53/udp", what: "does this node reach the cluster's DNS?" },
-    { line: "portolan trace --in eth0 192.0.2.10 198.51.100.1:30080", what: "a client from outside at a node port" },
     {
-      line: "portolan trace --snapshot node1.json.gz -v --in cni0 10.244.1.5 10.96.0.1:443",
-      what: "every step, from a file",
+      line: "portolan trace shop/cart-7d9 shop/web:http",
+      what: "does this pod reach that Service, and does the answer come back?",
+    },
+    { line: "portolan trace node 10.96.0.10:53/udp", what: "does this node reach the cluster's DNS?" },
+    { line: "portolan trace outside node2:30080", what: "a client from outside at a node port" },
+    { line: "portolan trace --lab lab outside hello-node:http", what: "in a lab, with all its nodes and pods" },
+    {
+      line: "portolan trace --snapshot node1.json.gz,node2.json.gz -v shop/cart-7d9 10.96.0.1:443",
+      what: "every step, from the snapshots of two nodes",
+    },
+    {
+      line: "portolan trace --in eth0 --size 1500 192.0.2.10 198.51.100.1:30080",
+      what: "a long packet that comes in by eth0",
     },
   ],
   flags,
@@ -65,9 +87,14 @@ export const trace: Command = {
     13: "nobody listens",
     14: "dropped as a martian",
     15: "forwarding is off",
+    16: "nobody takes the frame: no neighbour, a wrong hardware address",
+    17: "a bridge does not let it out",
+    18: "too long for a link",
+    19: "it goes in a circle, or its time to live is used up",
     20: "some connections reach somebody, some do not",
     21: "depends on what is not known",
     22: "unknown",
+    23: "it arrives, and the answer is lost",
   },
   async run(args, context) {
     const { values, rest } = parseFlags(flags, args);
@@ -75,90 +102,79 @@ export const trace: Command = {
       context.out(commandHelp(trace));
       return exitStatus.ok;
     }
-    const question = questionOf(values, rest);
-    const { verbose, namespace, snapshot: file } = values;
-    if (namespace !== "") enterWorldWith(namespace);
-    const snapshot = file === "" ? await capture(namespace === "" ? undefined : namespace) : readSnapshot(file);
-    for (const each of snapshot.missing) context.err(`not in the snapshot: ${each}\n`);
-    let walked: ReturnType<typeof walk>;
+    const { from, to } = endsOf(values, rest);
+    const { verbose } = values;
+    const cluster = new Cluster(await takeSnapshots(values, context), mostSteps);
     try {
-      walked = walk(snapshot, question, { everyRule: verbose });
+      const question = questionOf(cluster, from, to, values);
+      const walked = walkCluster(cluster, question, { everyRule: verbose, answers: true });
+      const explanation = explain(cluster, walked);
+      const json = values.output === "json";
+      context.out(json ? walkAsJson(walked, explanation) : formatWalk(walked, { verbose, explanation }));
+      return statuses[summaryOf(walked)];
     } catch (error) {
       if (error instanceof RangeError) throw new InvalidInputError(commandLine, [error.message]);
       throw error;
     }
-    context.out(values.output === "json" ? walkAsJson(walked) : formatWalk(walked, { verbose }));
-    return statuses[summaryOf(walked)];
   },
 };
 
-type Values = { readonly [K in "in" | "mark" | "output" | "snapshot" | "namespace"]: string } & {
-  readonly "source-port": number;
-};
+type Values = ReturnType<typeof parseFlags<typeof flags>>["values"];
 
-function questionOf(values: Values, [from, to, ...more]: readonly string[]): Question {
+/** Reads the arguments. @throws {InvalidInputError} that names all that is wrong. */
+function endsOf(values: Values, [from, to, ...more]: readonly string[]): { readonly from: From; readonly to: To } {
+  refuse(
+    from === undefined || to === undefined || more.length > 0
+      ? ["give FROM and TO, such as: node 10.96.0.10:53/udp"]
+      : [],
+  );
+  const [start, target] = [parseFrom(from ?? ""), parseTo(to ?? "")];
   const problems: string[] = [];
-  if (from === undefined || to === undefined || more.length > 0) {
-    throw new InvalidInputError(commandLine, ["give FROM and TO, such as: node 10.96.0.10:53/udp"]);
+  if (target === undefined) {
+    problems.push(
+      `TO ${JSON.stringify(to)}: must be like shop/web:http, 10.96.0.10:53/udp, [fd00::1]:80, node1:30080 or 10.0.0.1/icmp`,
+    );
   }
-  const target = parseTarget(to);
-  const source = tryParseAddress(from);
-  const mark = /^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(values.mark) ? Number(values.mark) : Number.NaN;
-  const port = values["source-port"];
-  if (target === undefined)
-    problems.push(`TO ${JSON.stringify(to)}: must be like 10.96.0.10:53/udp, [fd00::1]:80 or 10.0.0.1/icmp`);
-  if (from !== "node" && source === undefined)
-    problems.push(`FROM ${JSON.stringify(from)}: must be "node" or an IP address`);
-  if (source !== undefined && target !== undefined && familyOf(source) !== familyOf(target.destination)) {
-    problems.push(`FROM ${from} and TO ${to} must be of one family`);
+  if (start === undefined) {
+    problems.push(
+      `FROM ${JSON.stringify(from)}: must be "node", "outside", a pod such as shop/web-1, a node, or an IP address`,
+    );
   }
-  if (from === "node" && values.in !== "")
-    problems.push("--in: a packet of this node does not come in; give its sender's address as FROM");
-  if (!(mark <= 0xffff_ffff)) problems.push(`--mark ${values.mark}: must be a number of 32 bits`);
-  if (port < 0 || port > 65535) problems.push(`--source-port ${port}: must be 1 to 65535`);
+  if (values.in !== "" && start?.kind !== "address") {
+    problems.push("--in: a packet that comes in has its sender's address as FROM");
+  }
+  for (const [name, most] of [
+    ["source-port", 65_535],
+    ["size", 65_535],
+    ["ttl", 255],
+  ] as const) {
+    if (values[name] < 0 || values[name] > most) problems.push(`--${name} ${values[name]}: must be 1 to ${most}`);
+  }
+  if (!(markOf(values) <= 0xffff_ffff)) problems.push(`--mark ${values.mark}: must be a number of 32 bits`);
   if (values.output !== "text" && values.output !== "json")
     problems.push(`--output ${values.output}: must be text or json`);
-  if (values.snapshot !== "" && values.namespace !== "") problems.push("--snapshot and --namespace: only one of them");
-  if (problems.length > 0 || target === undefined) throw new InvalidInputError(commandLine, problems);
+  refuse([...problems, ...choiceProblems(values)]);
+  if (start === undefined || target === undefined) throw new TypeError("the problems were not told");
+  return { from: start, to: target };
+}
+
+function markOf({ mark }: Values): number {
+  return /^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(mark) ? Number(mark) : Number.NaN;
+}
+
+function questionOf(cluster: Cluster, from: From, to: To, values: Values): Question {
+  const { size, ttl, fragment } = values;
+  const port = values["source-port"];
+  const asking = { namespace: values["pod-namespace"], ...(values.in !== "" && { input: values.in }) };
+  const { packet, ...where } = resolveEnds(cluster, from, to, asking);
   return {
-    ...(values.in !== "" && { input: values.in }),
+    ...where,
     packet: {
-      family: familyOf(target.destination),
-      ...target,
-      ...(source !== undefined && { source }),
+      ...packet,
+      mark: markOf(values),
       ...(port > 0 && { sourcePort: port }),
-      mark,
+      ...(size > 0 && { length: size, dontFragment: !fragment }),
+      ...(ttl > 0 && { ttl }),
     },
   };
-}
-
-type Target = Pick<Question["packet"], "destination" | "protocol" | "destinationPort" | "icmpType">;
-
-function parseTarget(text: string): Target | undefined {
-  const [, place = "", protocol = "tcp"] = /^(.*?)(?:\/(tcp|udp|sctp|icmp))?$/i.exec(text) ?? [];
-  if (protocol.toLowerCase() === "icmp") {
-    const destination = tryParseAddress(place.replace(/^\[(.*)\]$/, "$1"));
-    if (destination === undefined) return undefined;
-    return familyOf(destination) === "IPv4"
-      ? { destination, protocol: 1, icmpType: 8 }
-      : { destination, protocol: 58, icmpType: 128 };
-  }
-  const parsed = tryParseHostPort(place);
-  const destination: Address | undefined = tryParseAddress(parsed?.host ?? "");
-  if (parsed === undefined || destination === undefined || parsed.port === 0) return undefined;
-  const numbers: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
-  return { destination, destinationPort: parsed.port, protocol: numbers[protocol.toLowerCase()] ?? 6 };
-}
-
-/** @throws an Error that names the file. */
-function readSnapshot(file: string): Snapshot {
-  const bytes = readFileSync(file);
-  const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  let text: string;
-  try {
-    text = (isGzip ? gunzipSync(bytes, { maxOutputLength: largestDocument }) : bytes).toString();
-  } catch (error) {
-    throw new Error(`${file}: cannot be read: ${error instanceof Error ? error.message : error}`);
-  }
-  return parseSnapshot(text, file);
 }

@@ -41,14 +41,14 @@ async function run(...args: readonly string[]): Promise<{ readonly status: numbe
     signal: AbortSignal.timeout(10_000),
     onHangUp() {},
   };
-  const status = await trace.run(["--namespace", node.namespace, ...args], context);
+  const status = await trace.run(["--namespace", node.namespace, "--alone", ...args], context);
   return { status, out };
 }
 
 test("without forwarding, the reason is the sysctl", async () => {
   node.sysctl("net/ipv4/ip_forward", 0);
   const { status, out } = await run("--in", "eth0", "192.0.2.5", "192.0.2.100:80");
-  assert.match(out, /this node does not forward: sysctl net\/ipv4\/conf\/eth0\/forwarding is 0/);
+  assert.match(out, /Why: .* does not forward: sysctl net\/ipv4\/conf\/eth0\/forwarding is 0/);
   assert.equal(status, 15);
   node.sysctl("net/ipv4/ip_forward", 1);
   for (const name of ["all", "eth0"]) node.sysctl(`net/ipv4/conf/${name}/rp_filter`, 0);
@@ -97,7 +97,7 @@ test("a snapshot file tells the same as the live node, and JSON has every way", 
   using directory = temporaryDirectory();
   const file = `${directory.path}/node.json`;
   const context = { out() {}, err() {}, signal: AbortSignal.timeout(10_000), onHangUp() {} };
-  await snapshot.run(["--namespace", node.namespace, "-o", file], context);
+  await snapshot.run(["--namespace", node.namespace, "--alone", "-o", file], context);
   let out = "";
   const status = await trace.run(["--snapshot", file, "-o", "json", "--in", "eth0", "192.0.2.5", "192.0.2.100:80"], {
     ...context,
@@ -115,7 +115,10 @@ test("a snapshot file tells the same as the live node, and JSON has every way", 
 });
 
 test("wrong usage is refused with all that is wrong", async () => {
-  await assert.rejects(run("10.0.0.1", "fd00::1"), /TO "fd00::1": must be like/);
+  await assert.rejects(run("10.0.0.1", "fd00::1"), /TO fd00::1: say which port/);
   await assert.rejects(run("--in", "eth9", "10.0.0.1", "10.0.0.2:80"), /there is no interface eth9/);
-  await assert.rejects(run("10.0.0.1", "10.0.0.2:80"), /10\.0\.0\.1 is no address of this node: name the interface/);
+  await assert.rejects(
+    run("node", "shop/web:http"),
+    /no names here without the cluster's API: name it with --kubeconfig/,
+  );
 });

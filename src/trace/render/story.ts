@@ -1,5 +1,5 @@
 /** What all ways of a packet have in common, and in what groups they part: the story that is told. */
-import { type Ended, type Outcome, type Step, stepsOf, type Target, type Walk } from "../walk/index.ts";
+import { type Ended, type Outcome, type Packet, type Step, stepsOf, type Target, type Walk } from "../walk/index.ts";
 
 /** Ways that end in the same manner and differ only in whom they reach: "one of N endpoints". */
 export interface Group {
@@ -16,14 +16,14 @@ export interface Story {
 }
 
 /** Groups the ends of a walk, the likeliest first. */
-export function storyOf({ ends }: Walk): Story {
+export function storyOf({ ends, packet }: Pick<Walk, "ends" | "packet">): Story {
   const trails = ends.map(({ state }) => stepsOf(state));
   const [first = []] = trails;
   let shared = 0;
   while (shared < first.length && trails.every((trail) => sameStep(trail[shared], first[shared]))) shared++;
   const groups = new Map<string, Ended[]>();
   for (const each of ends) {
-    const key = groupKey(each);
+    const key = groupKey(each, packet);
     groups.set(key, [...(groups.get(key) ?? []), each]);
   }
   return {
@@ -41,11 +41,13 @@ function sameStep(a: Step | undefined, b: Step | undefined): boolean {
   return a === b || JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Equal for ends that differ only in the endpoint, the interface towards it and the address that it sees. */
-function groupKey({ state, outcome }: Ended): string {
-  const translated = state.connection?.destinationTranslated === true || state.balanced !== undefined;
-  const same = "to" in outcome && translated ? { kind: outcome.kind } : outcome;
-  return JSON.stringify([same, state.assumptions]);
+/** Equal for ends that differ only in the endpoint, the way to it and the address that it sees. */
+function groupKey({ state, outcome, answers }: Ended, asked: Packet): string {
+  const translated =
+    "to" in outcome && (outcome.to.address !== asked.destination || outcome.to.port !== asked.destinationPort);
+  const same = translated || state.balanced !== undefined ? { kind: outcome.kind } : outcome;
+  const answered = answers?.map((answer) => answer.outcome.kind);
+  return JSON.stringify([same, state.assumptions, answered]);
 }
 
 /** The steps of an end that are not common to all. */
@@ -54,17 +56,26 @@ export function ownSteps({ state }: Ended, { common, groups }: Story): readonly 
   return single ? [] : stepsOf(state).slice(common.length);
 }
 
-/** `delivered` and so on for one outcome; `mixed` if connections differ in it, `depends` if something is not known. */
-export type Summary = Outcome["kind"] | "mixed" | "depends";
+/**
+ * `delivered` and so on for one outcome, `unanswered` where the packet arrives and its answer is lost; `mixed` if
+ * connections differ in it, `depends` if something is not known.
+ */
+export type Summary = Outcome["kind"] | "unanswered" | "mixed" | "depends";
 
 /** The outcome of a whole walk in one word. */
 export function summaryOf({ ends }: Walk): Summary {
-  if (ends.some(({ state }) => state.assumptions.length > 0)) return "depends";
-  const kinds = new Set(ends.map(({ outcome }) => outcome.kind));
+  const all = ends.flatMap((end) => [end, ...(end.answers ?? [])]);
+  if (all.some(({ state }) => state.assumptions.length > 0)) return "depends";
+  const kinds = new Set(ends.map((end) => (isAnswered(end) ? end.outcome.kind : "unanswered")));
   const [only] = kinds;
   if (kinds.size === 1 && only !== undefined) return only;
   const reached = [...kinds].every((kind) => kind === "delivered" || kind === "forwarded");
   return reached ? "forwarded" : "mixed";
+}
+
+/** False where an answer is lost. */
+export function isAnswered({ answers }: Ended): boolean {
+  return answers?.every(({ outcome }) => outcome.kind === "delivered" || outcome.kind === "forwarded") ?? true;
 }
 
 /** True where every way leads to somebody. */

@@ -24,6 +24,8 @@ export interface Segment {
 export class Cluster {
   readonly worlds: readonly World[];
   readonly objects: ClusterObjects | undefined;
+  /** The snapshots that were given, each with the places in it. */
+  readonly documents: number;
   readonly #byIdentity = new Map<string, World>();
   readonly #peers = new Map<World, ReadonlyMap<number, string>>();
   readonly #owners = new Map<Address, End[]>();
@@ -33,6 +35,7 @@ export class Cluster {
   constructor(snapshots: readonly Snapshot[], steps: number) {
     const budget = new Budget(steps);
     this.objects = newest(snapshots.filter(({ objects }) => objects !== undefined))?.objects;
+    this.documents = snapshots.length;
     const heads = new Set<Snapshot>(snapshots);
     const places = withoutRepetition(snapshots.flatMap((each) => [each, ...(each.places ?? [])]));
     const taken = new Set<string>();

@@ -88,6 +88,14 @@ export interface Way {
 export type Step =
   /** The packet comes to a place, or begins there. */
   | { readonly kind: "place"; readonly place: string; readonly role: PlaceRole }
+  /** A connection tracker knows the connection; `real`: from the snapshot, and not from this walk's own packets. */
+  | {
+      readonly kind: "tracked";
+      readonly direction: Connection["direction"];
+      readonly original: Tuple;
+      readonly reply: Tuple;
+      readonly real: boolean;
+    }
   /** It goes over a link, a bridge or a tunnel. */
   | { readonly kind: "link"; readonly text: string }
   /** A hook begins, or a part of the way that has none; with the packet as it is there. */

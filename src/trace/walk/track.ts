@@ -34,14 +34,9 @@ export function track(world: World, state: State): State {
     confirmed: settled,
     ...(found !== undefined && { entry: { original: found.original, reply: found.reply } }),
   };
-  if (found === undefined || (!found.real && found.direction === "reply" && same(found.original, inverse(found.reply))))
-    return { ...state, connection };
-  const known = found.real ? "is tracked already" : "was seen before";
-  const text =
-    found.direction === "reply"
-      ? `connection tracking: an answer in the connection of ${formatTuple(found.original)}`
-      : `connection tracking: this connection ${known}, and goes to ${formatEnd(found.reply, "source")}, answers to ${formatEnd(found.reply, "destination")}`;
-  return withStep({ ...state, connection }, { kind: "note", text });
+  if (found === undefined) return { ...state, connection };
+  const { direction, original, reply, real } = found;
+  return withStep({ ...state, connection }, { kind: "tracked", direction, original, reply, real });
 }
 
 /** Translates a packet of a connection that is known, as its first one was (`nf_nat_packet`). */
@@ -184,16 +179,6 @@ function toSource(packet: Packet, { source, sourcePort }: Tuple): Packet {
 function fromDestination(packet: Packet, { destination, destinationPort }: Tuple): Packet {
   const { sourcePort: _, ...rest } = packet;
   return { ...rest, source: destination, ...(destinationPort !== undefined && { sourcePort: destinationPort }) };
-}
-
-function formatTuple(tuple: Tuple): string {
-  return `${formatEnd(tuple, "source")} to ${formatEnd(tuple, "destination")}`;
-}
-
-function formatEnd(tuple: Tuple, end: "source" | "destination"): string {
-  return end === "source"
-    ? formatHost(tuple.source, tuple.sourcePort, tuple)
-    : formatHost(tuple.destination, tuple.destinationPort, tuple);
 }
 
 function formatHost(

@@ -1,5 +1,5 @@
 /** The way of a packet, from place to place. */
-import { type Address, isLoopback } from "../../net/address.ts";
+import { type Address, familyOf, isLoopback } from "../../net/address.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { join } from "./chain.ts";
 import { Cluster } from "./cluster.ts";
@@ -178,8 +178,11 @@ function begin(
   const destination = packet.destination;
   const answer = world.routing.find({ destination, mark, ...(packet.source && { source: packet.source }) });
   const source = packet.source ?? sourceOf(world, answer.kind === "route" ? answer.route : undefined, destination);
-  const full = { ...packet, source: source ?? destination, mark, priority: 0 };
-  const state = { packet: full, ...rest };
+  const any = world.snapshot.addresses.find(
+    ({ address, scope }) => scope === 0 && familyOf(address) === packet.family,
+  )?.address;
+  const full = { ...packet, source: source ?? any ?? destination, mark, priority: 0 };
+  const state = placed(world, { packet: full, ...rest });
   if (answer.kind === "none") return { world, state, ended: { state, outcome: { kind: "no route", why: answer.why } } };
   if (source === undefined) throw new RangeError(`this node has no address from which to reach ${destination}`);
   return { world, state };

@@ -36,7 +36,7 @@ export function routeIncoming(world: World, state: State): Passage {
   const martian = family === "IPv4" ? reversePath(world, state) : undefined;
   if (martian !== undefined) return end(known, { kind: "martian", why: martian });
   if (route.type === "local" || route.type === "broadcast" || route.type === "anycast") {
-    const step = withStep(known, { kind: "route", text: `${destination} is this node's own` });
+    const step = withStep(known, { kind: "route", text: `${destination} is an address of its own` });
     return { states: [{ ...step, way: { kind: "local" } }], ended: [] };
   }
   if (route.type !== "unicast")
@@ -84,7 +84,7 @@ export function routeOutgoing(world: World, state: State): Passage {
   const { route } = answer;
   if (route.type === "local") {
     const loopback = world.snapshot.links.find((link) => link.loopback)?.index;
-    const step = withStep(known, { kind: "route", text: `${destination} is this node's own` });
+    const step = withStep(known, { kind: "route", text: `${destination} is an address of its own` });
     return {
       states: [{ ...step, way: { kind: "output", ...(loopback !== undefined && { output: loopback }) } }],
       ended: [],

@@ -12,7 +12,7 @@ export function sent(setting: Setting, world: World, states: readonly State[]): 
 }
 
 function sendOne(setting: Setting, world: World, state: State): Onward {
-  const who = state.inner !== undefined ? "the tunnel sends" : `a program ${ofPlace(world)} ${verb(state)}`;
+  const who = state.inner !== undefined ? "the tunnel sends" : `a program here ${verb(state)}`;
   const routed = routeOutgoing(world, atHook(state, `${who}: ${formatPacket(state.packet)}`));
   const output = run("output", routed.states, world, setting.recording);
   const again = each(output.states, (after) => {
@@ -26,5 +26,4 @@ function sendOne(setting: Setting, world: World, state: State): Onward {
   );
 }
 
-const ofPlace = ({ role }: World) => (role === "pod" ? "of the pod" : "of this node");
 const verb = ({ awaited }: State) => (awaited === undefined ? "sends" : "answers");
