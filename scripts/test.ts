@@ -9,12 +9,13 @@ import { existsSync, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { relative } from "node:path";
 import { run } from "node:test";
+import { mayAdministerNetworks, restartInNewWorld, whyNoWorld } from "../src/kernel/rootless.ts";
 import { checkLayers } from "./layers.ts";
 
 const root = process.cwd();
 
-/** What of test/ runs without root; everything else makes network namespaces. */
-const rootless = [
+/** What of test/ needs no privileges; everything else makes network namespaces. */
+const unprivileged = [
   "test/api/",
   "test/cli/",
   "test/flows/decisions.test.ts",
@@ -121,15 +122,39 @@ function isLong(file: string): boolean {
   return file.endsWith(".long.test.ts");
 }
 
-/** Leaves out, and counts as skipped, the files that need root where there is none. */
+/** Set for those that are root in a world alone. */
+const worldVariable = "PORTOLAN_TEST_WORLD";
+
+/** What of test/ needs the machine's root: it changes its user, or hands the kernel more at once than others may. */
+const machineRoot = [
+  "test/kernel/iptables-traffic.test.ts",
+  "test/kernel/nftables-mode.test.ts",
+  "test/proxy/configuration.test.ts",
+];
+
+/** Leaves out, and counts as skipped, the files that need privileges which we have not. */
 function possible(files: readonly string[]): readonly string[] {
-  if (process.getuid?.() === 0) return files;
   return files.filter((file) => {
-    if (rootless.some((start) => file.startsWith(start))) return true;
+    const why = whyImpossible(file);
+    if (why === undefined) return true;
     counts.skipped++;
-    skips.push(`${file}: needs root, to make network namespaces`);
+    skips.push(`${file}: ${why}`);
     return false;
   });
+}
+
+function whyImpossible(file: string): string | undefined {
+  if (process.env[worldVariable] !== undefined && machineRoot.includes(file)) return "needs the machine's root";
+  if (mayAdministerNetworks() || unprivileged.some((start) => file.startsWith(start))) return undefined;
+  return "needs root, or user namespaces, to make network namespaces";
+}
+
+/** Without root, goes on in a world where we are root all the same; where there can be none, says why. */
+function becomeRoot(): void {
+  if (mayAdministerNetworks()) return;
+  const why = whyNoWorld();
+  if (why === undefined) restartInNewWorld(root, { ...process.env, [worldVariable]: "1" });
+  say(`There is no root here, and no user namespace: ${why}`);
 }
 
 /** Whether an event speaks of a whole file, which the runner reports like a test. */
@@ -151,6 +176,7 @@ async function main(parts: readonly string[]): Promise<number> {
     );
     return 2;
   }
+  if (wants("kernel") || parts.includes("long") || paths.length > 0) becomeRoot();
   if (wants("static")) await staticChecks();
   if (wants("unit")) await testFiles(globSync("src/**/*.test.ts").sort(), availableParallelism());
   if (wants("kernel")) {

@@ -51,7 +51,7 @@ export const check: Command = {
   name: "check",
   summary: "Find what is wrong with Services on this node, and say what to do",
   description:
-    "Looks at this node's links, routes, settings, rules, connections and sockets, whoever made them, and at the objects of its cluster, and names faults that real clusters have. It changes nothing. Needs root. Each check is explained in docs/check.md.",
+    "Looks at this node's links, routes, settings, rules, connections and sockets, whoever made them, and at the objects of its cluster, and names faults that real clusters have. It changes nothing. Needs root, but for namespaces of your own lab. Each check is explained in docs/check.md.",
   usage: "[flags]",
   examples: [
     { line: "portolan check", what: "look at this node" },
