@@ -160,8 +160,8 @@ export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World,
     case "nftrace":
       return load(key, u8(state.traced ? 1 : 0));
     case "pkttype":
-      // Loopback's packets count as addressed to this host once they have come in. A bridge's may be for others.
-      return load(key, state.input === undefined || where.family === "bridge" ? unknownBytes(1) : u8(0));
+      // Packets of this node, too, count as addressed to this host. A bridge's may be for others.
+      return load(key, where.family === "bridge" || !isUnicast(packet.destination) ? unknownBytes(1) : u8(0));
     case "skuid":
     case "skgid":
     case "cgroup":
@@ -175,6 +175,14 @@ export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World,
     default:
       return load(`meta ${key}`, unknownBytes(16));
   }
+}
+
+/** The type of the answer to an echo request, which stands where other protocols have a port. */
+const echoReply = { IPv4: 0, IPv6: 129 } as const;
+
+function isUnicast(address: Address): boolean {
+  const [first = 0] = addressBytes(address);
+  return familyOf(address) === "IPv4" ? first < 224 : first !== 255;
 }
 
 /** `NFPROTO_BRIDGE`. */
@@ -242,6 +250,14 @@ export function loadCt({ key, direction }: Pick<Ct, "key" | "direction">, state:
     case "proto-src":
       return load(name, port(direction === "reply" ? reply.sourcePort : original.sourcePort));
     case "proto-dst":
+      if (original.icmpType !== undefined) {
+        return load(
+          name,
+          knownBytes(
+            Uint8Array.of(direction === "reply" ? echoReply[familyOf(original.source)] : original.icmpType, 0),
+          ),
+        );
+      }
       return load(name, port(direction === "reply" ? reply.destinationPort : original.destinationPort));
     case "helper":
       return { absent: "the connection has no helper" };
