@@ -263,7 +263,7 @@ export class Runner {
   }
 
   #report(): void {
-    const { clock, metrics } = this.#options;
+    const { clock, metrics, mode } = this.#options;
     const { pending, seen, noLocalEndpoints, decisions, conflicts } = this.#state;
     for (const { family, time } of this.#triggers) {
       metrics.networkProgramming.labels(family).observe(Math.max(0, clock.now() - time) / 1000);
@@ -276,7 +276,14 @@ export class Runner {
     metrics.decisions.set(decisions.size);
     if (conflicts.length > metrics.conflicts.value) this.#tellConflicts(conflicts);
     metrics.conflicts.set(conflicts.length);
+    metrics.iptablesRules.clear();
+    metrics.iptablesRulesWritten.clear();
+    for (const { family, table, total, last } of mode.rules ?? []) {
+      metrics.iptablesRules.labels(table, family).set(total);
+      metrics.iptablesRulesWritten.labels(table, family).set(last);
+    }
     for (const family of this.#families()) {
+      if (mode.name === "nftables") metrics.nftablesCleanupFailures.labels(family).add(0);
       const { internal, external } = noLocalEndpoints[family];
       metrics.noLocalEndpoints.labels(family, "internal").set(internal);
       metrics.noLocalEndpoints.labels(family, "external").set(external);

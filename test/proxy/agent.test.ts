@@ -34,6 +34,18 @@ for (const { name: mode, needsProcess } of modes) {
     assert.match(metrics, /^portolan_drift_repairs_total\{.*\} [1-9]/m);
     const counters = /^kubeproxy_iptables_localhost_nodeports_accepted_packets_total 0$/m.test(metrics);
     assert.equal(counters, mode === "iptables");
+    if (mode === "iptables") {
+      const rules = machine.exec("iptables-save", "-t", "nat").match(/^-A KUBE-/gm)?.length;
+      const found = /^kubeproxy_sync_proxy_rules_iptables_(total|last)\{table="nat",ip_family="IPv4"\} (\d+)$/gm;
+      // After the flush everything was written.
+      assert.deepEqual(
+        [...metrics.matchAll(found)].map(([, which, count]) => [which, Number(count)]),
+        [
+          ["last", rules],
+          ["total", rules],
+        ],
+      );
+    }
     assert.equal(await machine.get("http://127.0.0.1:10249/proxyMode"), mode);
     assert.match(await machine.get("http://127.0.0.1:10256/healthz"), /"nodeEligible": true\}$/);
   });

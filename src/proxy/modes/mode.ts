@@ -1,5 +1,5 @@
 /** The contract of a proxy mode: decisions in, kernel state out. A mode translates; it decides nothing. */
-import type { Address } from "../../net/address.ts";
+import type { Address, Family } from "../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../service/decision.ts";
 import type { NodeSettings } from "../../service/settings.ts";
 
@@ -50,6 +50,14 @@ export interface Mode {
    * May be absent where the kernel tells nothing.
    */
   watch?(onDrift: (drift: Drift) => void, signal: AbortSignal): void;
+  /** How many rules there are of this mode in each table, where that says something of the work to change them. */
+  readonly rules?: readonly {
+    readonly family: Family;
+    readonly table: string;
+    readonly total: number;
+    /** Those written by the last call that wrote. */
+    readonly last: number;
+  }[];
   /** Frees what this process holds (sockets, listeners). The kernel's state stays and keeps serving. */
   close(): void;
 }

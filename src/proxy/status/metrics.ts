@@ -86,6 +86,19 @@ export function registerProxyMetrics(registry: Registry) {
         family,
       ),
     ),
+    iptablesRules: registry.gauges(
+      kube("sync_proxy_rules_iptables_total", "Rules of this proxy in mode iptables", "table", family),
+    ),
+    iptablesRulesWritten: registry.gauges(
+      kube("sync_proxy_rules_iptables_last", "Rules that mode iptables wrote last", "table", family),
+    ),
+    nftablesCleanupFailures: registry.counters(
+      kube(
+        "sync_proxy_rules_nftables_cleanup_failures_total",
+        "Always 0: mode nftables removes what is stale in the transaction of the change, with no step of its own",
+        family,
+      ),
+    ),
     syncFailures: registry.counters({
       name: "portolan_sync_failures_total",
       help: "Attempts to program the kernel that failed.",

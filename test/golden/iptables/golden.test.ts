@@ -17,8 +17,15 @@ test("the golden files are what the objects ask for, as far as rules can be comp
   for (const family of families) {
     const own = [...decisions.values()].filter((decision) => decision.family === family);
     const saved = parseSave(readFileSync(new URL(`${family.toLowerCase()}.txt`, import.meta.url), "utf8"));
-    const { intact, ...differences } = finish(compare(own, contextOf(settings, family, machine), saved));
+    const { intact, rules, ...differences } = finish(compare(own, contextOf(settings, family, machine), saved));
     assert.deepEqual(differences, { shared: [], wrong: 0, stale: [], jumps: [], canaries: [] });
     assert(intact.size > 0);
+    const lines = (table: string) =>
+      saved
+        .filter(({ name }) => name === table)
+        .flatMap(({ chains }) =>
+          [...chains.values()].filter(({ policy }) => policy === undefined).flatMap((chain) => chain.rules),
+        ).length;
+    assert.deepEqual(rules, { filter: lines("filter"), nat: lines("nat") });
   }
 });

@@ -3,6 +3,7 @@ import { canonicalRule } from "../../../kernel/xtables/rule.ts";
 import type { SavedChain, SavedTable } from "../../../kernel/xtables/save.ts";
 import type { Decision } from "../../../service/decision.ts";
 import type { Context } from "./context.ts";
+import { noRules, type RuleCounts } from "./count.ts";
 import { canaryTables, headRules, type Jump, jumps, kubeletJumps, sharedChains, tailRules } from "./fixed.ts";
 import { chains, isServiceChain } from "./names.ts";
 import { compileService, endpointsOf, type OwnChain, type ServiceRules } from "./service.ts";
@@ -12,6 +13,8 @@ export type RuleTable = "filter" | "nat";
 
 /** What has to be written to make the kernel's tables of one family as decided. Empty parts: nothing to do. */
 export interface Differences {
+  /** How many rules are decided, without the jumps. */
+  readonly rules: RuleCounts;
   /** Shared chains whose rules differ or that are missing, with all their rules. */
   readonly shared: readonly SharedChain[];
   /** Names of chains of services and endpoints that are as decided. */
@@ -67,12 +70,14 @@ export function* compare(
   const expected = new SharedRules(context);
   const intact = new Set<string>();
   const stale = new Set([...nat.keys()].filter(isServiceChain));
+  const count = noRules();
   let wrong = 0;
   for (const decision of decisions) {
     const rules = compileService(decision, context, false);
     expected.add(rules);
     for (const chain of rules.own) {
       stale.delete(chain.name);
+      count.nat += chain.rules.length;
       if (isIntact(chain, nat.get(chain.name))) intact.add(chain.name);
       else wrong++;
     }
@@ -80,10 +85,12 @@ export function* compare(
   }
   const shared: SharedChain[] = [];
   for (const chain of expected.chains()) {
+    count[chain.table] += chain.rules.length;
     const difference = yield* compareShared(chain, chainsOf(saved, chain.table).get(chain.name));
     if (difference !== undefined) shared.push(difference);
   }
   return {
+    rules: count,
     shared,
     intact,
     wrong,

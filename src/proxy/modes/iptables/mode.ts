@@ -6,6 +6,7 @@ import type { Desired, Drift, Mode } from "../mode.ts";
 import { inSlices } from "../slices.ts";
 import { cleanFamily, cleanXtables } from "./cleanup.ts";
 import { type Context, contextOf, type Machine } from "./context.ts";
+import { countWritten, noRules, type RuleCounts, type TableCount } from "./count.ts";
 import { compare, countEndpoints, type Differences, withComments } from "./expected.ts";
 import { canaryTables } from "./fixed.ts";
 import { routeLocalnet } from "./machine.ts";
@@ -19,9 +20,13 @@ interface Applied {
   readonly context: Context;
   readonly decisions: Map<DecisionKey, Decision>;
   endpoints: number;
+  /** The rules of all decisions. */
+  rules: RuleCounts;
 }
 
 type KeyedChanges = readonly (readonly [DecisionKey, Change])[];
+
+const ruleTables = ["filter", "nat"] as const;
 
 /** The nft variant's programs and kernel need quadratic time for large transactions; 400 services take some 100 ms. */
 const servicesPerTransaction = { nft: 400, legacy: Number.POSITIVE_INFINITY };
@@ -45,6 +50,8 @@ export class IptablesMode implements Mode {
   readonly #others: Xtables[];
   readonly #guarded: NonNullable<ModeOptions["guarded"]>;
   readonly #applied = new Map<Family, Applied>();
+  /** The rules written by the last call that wrote, by family. */
+  readonly #written = new Map<Family, RuleCounts>();
   /** Counts the calls that write, so that a look at the canaries knows that it was overtaken. */
   #writes = 0;
 
@@ -68,7 +75,7 @@ export class IptablesMode implements Mode {
       const own = new Map([...decisions].filter(([, decision]) => decision.family === family));
       const guarded = this.#guarded[family];
       const context = { ...contextOf(settings, family, this.#machine), ...(guarded !== undefined && { guarded }) };
-      const state = { context, decisions: own, endpoints: countEndpoints(own.values()) };
+      const state = { context, decisions: own, endpoints: countEndpoints(own.values()), rules: noRules() };
       await this.#replaceFamily(family, state, signal);
       applied.push([family, state]);
     }
@@ -107,26 +114,45 @@ export class IptablesMode implements Mode {
     });
   }
 
+  get rules(): readonly TableCount[] {
+    return [...this.#applied].flatMap(([family, { rules }]) =>
+      ruleTables.map((table) => ({
+        family,
+        table,
+        total: rules[table],
+        last: this.#written.get(family)?.[table] ?? 0,
+      })),
+    );
+  }
+
   close(): void {}
 
   async #replaceFamily(family: Family, state: Applied, signal: AbortSignal): Promise<void> {
     if (state.context.localhostNodePorts) routeLocalnet();
     const differences = await this.#compare(family, state, signal);
+    state.rules = differences.rules;
     if (describe(family, differences).length === 0) return;
     const input = fullInput([...state.decisions.values()], state.context, differences, {
       comments: withComments(state.endpoints),
       servicesPerTransaction: servicesPerTransaction[this.#xtables.variant],
     });
-    await this.#xtables.restore(family, input, signal);
+    await this.#restore(family, input, signal);
+  }
+
+  async #restore(family: Family, input: Iterable<string>, signal: AbortSignal): Promise<void> {
+    const written = noRules();
+    this.#written.set(family, written);
+    await this.#xtables.restore(family, countWritten(input, written), signal);
   }
 
   async #applyFew(family: Family, state: Applied, changes: KeyedChanges, signal: AbortSignal): Promise<void> {
     let { endpoints } = state;
     for (const [, { before, after }] of changes) endpoints += size(after) - size(before);
     const values = changes.map(([, change]) => change);
-    const input = await inSlices(changeInput(values, state.context, withComments(endpoints)), signal);
-    if (input.length > 0) await this.#xtables.restore(family, input, signal);
+    const { input, rules } = await inSlices(changeInput(values, state.context, withComments(endpoints)), signal);
+    if (input.length > 0) await this.#restore(family, input, signal);
     state.endpoints = endpoints;
+    for (const table of ruleTables) state.rules[table] += rules[table];
     note(changes, state.decisions);
   }
 
@@ -134,7 +160,7 @@ export class IptablesMode implements Mode {
   async #applyMany(family: Family, state: Applied, changes: KeyedChanges, signal: AbortSignal): Promise<void> {
     const decisions = new Map(state.decisions);
     note(changes, decisions);
-    const next = { context: state.context, decisions, endpoints: countEndpoints(decisions.values()) };
+    const next = { ...state, decisions, endpoints: countEndpoints(decisions.values()) };
     await this.#replaceFamily(family, next, signal);
     this.#applied.set(family, next);
   }

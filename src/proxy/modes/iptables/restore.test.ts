@@ -15,7 +15,7 @@ const one = decisionOf(nodePort, ["10.244.0.1"]);
 const two = decisionOf(nodePort, ["10.244.0.1", "10.244.0.2"]);
 
 function changed(before: Decision, after: Decision): readonly string[] {
-  return finish(changeInput([{ before, after }], context(), true));
+  return finish(changeInput([{ before, after }], context(), true)).input;
 }
 
 /** What each line does, and the tables. */

@@ -1,6 +1,7 @@
 /** Input for `iptables-restore`: everything that differs (`fullInput`), or what a change changes (`changeInput`). Pure. */
 import type { Decision } from "../../../service/decision.ts";
 import type { Context } from "./context.ts";
+import { noRules, type RuleCounts } from "./count.ts";
 import type { Differences, RuleTable, SharedChain } from "./expected.ts";
 import { chains } from "./names.ts";
 import { compileService, type OwnChain, type ServiceRules, type SharedRule } from "./service.ts";
@@ -88,6 +89,13 @@ export interface Change {
   readonly after: Decision | undefined;
 }
 
+/** Input that carries out changes, and how many rules there are more (or fewer) then. */
+export interface ChangeInput {
+  /** Empty: no rule changes. */
+  readonly input: readonly string[];
+  readonly rules: RuleCounts;
+}
+
 /**
  * Input that carries out changes of decisions of one family: only chains and rules that change are touched, so that the
  * counters of all others go on, and the text is as long as the change. Its order protects clients as `fullInput` does.
@@ -97,7 +105,8 @@ export function* changeInput(
   changes: Iterable<Change>,
   context: Context,
   comments: boolean,
-): Generator<undefined, readonly string[]> {
+): Generator<undefined, ChangeInput> {
+  const count = noRules();
   const added: SharedRule[] = [];
   const removed: SharedRule[] = [];
   const written: OwnChain[] = [];
@@ -105,6 +114,13 @@ export function* changeInput(
   for (const { before, after } of changes) {
     const old = before === undefined ? nothing : compileService(before, context, comments);
     const now = after === undefined ? nothing : compileService(after, context, comments);
+    for (const [sign, { shared, own }] of [
+      [-1, old],
+      [1, now],
+    ] as const) {
+      for (const { table } of shared) count[table] += sign;
+      for (const { rules } of own) count.nat += sign * rules.length;
+    }
     const oldRules = new Set(old.shared.map(appendLine));
     const nowRules = new Set(now.shared.map(appendLine));
     added.push(...now.shared.filter((rule) => !oldRules.has(appendLine(rule))));
@@ -124,11 +140,12 @@ export function* changeInput(
     ...of(removed, "nat").map(deleteLine),
     ...removeChains(gone),
   ].filter((text) => text !== "");
-  return [
+  const input = [
     ...writeTable("filter", of(added, "filter").map(insertLine)),
     ...writeTable("nat", nat),
     ...writeTable("filter", of(removed, "filter").map(deleteLine)),
   ];
+  return { input, rules: count };
 }
 
 const nothing: ServiceRules = { shared: [], own: [] };
