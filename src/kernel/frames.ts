@@ -5,6 +5,7 @@
  */
 import { isSystemError } from "./errno.ts";
 import * as ffi from "./ffi.ts";
+import { setBufferSize } from "./netlink/socket.ts";
 
 /** Bytes of the header before each frame, and of the longest frame with it. */
 const headerLength = 10;
@@ -88,7 +89,7 @@ export function openLinkFrames(index: number): FramePort {
   try {
     ffi.setsockopt(fd, ffi.SOL.packet, packetOption.vnetHeader, 1);
     ffi.setsockopt(fd, ffi.SOL.packet, packetOption.ignoreOutgoing, 1);
-    ffi.setsockopt(fd, ffi.SOL.socket, ffi.SO.rcvbufforce, 8 << 20);
+    setBufferSize(fd, "receive", 8 << 20);
     // struct sockaddr_ll
     const address = new DataView(new ArrayBuffer(20));
     address.setUint16(0, ffi.AF.packet, true);
