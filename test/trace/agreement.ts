@@ -1,7 +1,7 @@
 /** Holds walks against what the kernel said, and counts. */
 import assert from "node:assert/strict";
 import type { Snapshot } from "../../src/trace/snapshot/index.ts";
-import { compareWalk, linesOfAccount } from "../../src/trace/verify/compare.ts";
+import { compareWalk } from "../../src/trace/verify/compare.ts";
 import { type Ended, walk } from "../../src/trace/walk/index.ts";
 import type { Hit, Shot } from "./arena.ts";
 import { countedBy } from "./counters.ts";
@@ -29,7 +29,7 @@ export class Tally {
   /** Compares each packet with its walk. @throws an assertion that shows both, and the rule set. */
   hold(snapshot: Snapshot, hits: readonly Hit[], ruleset: string): void {
     const names = new Map(snapshot.links.map(({ index, name }) => [index, name]));
-    const nameOf = (index: number) => names.get(index) ?? String(index);
+    const nameOf = (_: string, index: number) => names.get(index) ?? String(index);
     for (const { shot, account, question, counts } of hits) {
       const whole = walk(snapshot, question, { everyBranch: true });
       const fitting = counts === undefined ? whole.ends : whole.ends.filter((end) => fits(end, counts));
@@ -42,7 +42,7 @@ export class Tally {
           `${describeShot(shot)}: counted\n${counts?.join("\n")}\nthe walk:\n${ways.slice(0, 10).join("\n-- or\n")}\nwith\n${ruleset}`,
         );
       }
-      const comparison = compareWalk(walked, account, nameOf);
+      const comparison = compareWalk(walked, new Map([[walked.place, account]]), nameOf);
       this.pairs++;
       const unknown = whole.ends.find(
         ({ state, outcome }) => state.assumptions.length > 0 || outcome.kind === "unknown",
@@ -54,8 +54,9 @@ export class Tally {
       }
       if (comparison.kind === "not compared") this.notCompared++;
       if (comparison.kind !== "differs") continue;
+      const { parting, end } = comparison;
       assert.fail(
-        `${describeShot(shot)}: the kernel says\n${linesOfAccount(account, nameOf).join("\n")}\nthe walk, alike up to line ${comparison.same}:\n${comparison.walk.join("\n")}\n${JSON.stringify(comparison.end.outcome)}\nof ${walked.ends.length} ways, with\n${ruleset}`,
+        `${describeShot(shot)}: the kernel says\n${parting.kernel.join("\n")}\nthe walk, alike up to line ${parting.same}:\n${parting.walk.join("\n")}\n${JSON.stringify(end.outcome)}\nof ${walked.ends.length} ways, with\n${ruleset}`,
       );
     }
   }

@@ -168,20 +168,24 @@ interface Tried {
 
 /** Those that this machine's kernel and program have. */
 function load(program: string): readonly Tried[] {
-  const tried: Tried[] = [];
-  for (const chain of ["PREROUTING", "FORWARD"] as const) {
-    for (const text of specs[chain]) {
-      const open = text.startsWith("? ");
-      const spec = open ? text.slice(2) : text;
-      try {
-        node.exec(program, ["-t", "mangle", "-A", chain, ...spec.split(" ")], { stdio: "pipe" });
-        tried.push({ chain, spec, open });
-      } catch {
-        // The kernel lacks it.
-      }
+  let tried: Tried[] = (["PREROUTING", "FORWARD"] as const).flatMap((chain) =>
+    specs[chain].map((text) => ({ chain, spec: text.replace(/^\? /, ""), open: text.startsWith("? ") })),
+  );
+  for (;;) {
+    const lines = tried.map(({ chain, spec }) => `-A ${chain} ${spec}`);
+    try {
+      node.exec(`${program}-restore`, ["--noflush"], {
+        input: `*mangle\n${lines.join("\n")}\nCOMMIT\n`,
+        stdio: "pipe",
+      });
+      return tried;
+    } catch (error) {
+      const words = error instanceof Error && "stderr" in error ? String(error.stderr) : String(error);
+      const number = Number(/(?:line:? |at line: )(\d+)/.exec(words)?.[1]);
+      if (!(number > 1 && number <= tried.length + 1)) throw error;
+      tried = tried.filter((_, n) => n !== number - 2);
     }
   }
-  return tried;
 }
 
 /** How many packets each rule of a chain has seen, in order. */

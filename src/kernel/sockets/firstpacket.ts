@@ -26,6 +26,8 @@ export interface FirstPacketOptions {
   readonly mark?: number;
   /** What a datagram or an echo request carries; empty if not given. */
   readonly payload?: Uint8Array;
+  /** TCP's first sequence number, 1 to 2^32 - 1; one that the kernel chooses if not given. Needs CAP_NET_ADMIN. */
+  readonly sequence?: number;
 }
 
 /** What the sender has seen of an answer. */
@@ -44,6 +46,7 @@ export class FirstPacket implements Disposable {
   readonly #fd: number;
   readonly #options: FirstPacketOptions;
   #error: string | undefined;
+  #answered = false;
   #open = true;
 
   /**
@@ -67,6 +70,7 @@ export class FirstPacket implements Disposable {
       if (mark !== 0) ffi.setsockopt(this.#fd, ffi.SOL.socket, ffi.SO.mark, mark | 0);
       const any = source ?? parseAddress(family === "IPv4" ? "0.0.0.0" : "::");
       if (!isEcho || source !== undefined) ffi.bind(this.#fd, socketAddress(any, isEcho ? 0 : sourcePort));
+      if (options.sequence !== undefined && protocol === tcp) setSequence(this.#fd, options.sequence);
       this.sourcePort = isEcho ? sourcePort || 1 + (process.pid & 0x7fff) : peerPort(ffi.getsockname(this.#fd));
     } catch (error) {
       this.close();
@@ -102,6 +106,7 @@ export class FirstPacket implements Disposable {
 
   /** What has come back so far. */
   reaction(): Reaction {
+    if (this.#answered) return { kind: "answered" };
     if (this.#error !== undefined) return { kind: "error", code: this.#error };
     try {
       if (this.#options.protocol === protocolNumber.tcp) {
@@ -112,6 +117,7 @@ export class FirstPacket implements Disposable {
       const buffer = new Uint8Array(2048);
       for (let length = ffi.recv(this.#fd, buffer); length !== undefined; length = ffi.recv(this.#fd, buffer)) {
         if (this.#options.protocol === protocolNumber.udp || this.#isEchoReply(buffer.subarray(0, length))) {
+          this.#answered = true;
           return { kind: "answered" };
         }
       }
@@ -141,6 +147,16 @@ export class FirstPacket implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Options of `linux/tcp.h`, made for restoring sockets of checkpoints: a sequence number that is set is kept. */
+const tcpRepair = { mode: 19, queue: 20, sequence: 21, sendQueue: 2 } as const;
+
+function setSequence(fd: number, sequence: number): void {
+  ffi.setsockopt(fd, ffi.SOL.tcp, tcpRepair.mode, 1);
+  ffi.setsockopt(fd, ffi.SOL.tcp, tcpRepair.queue, tcpRepair.sendQueue);
+  ffi.setsockopt(fd, ffi.SOL.tcp, tcpRepair.sequence, sequence | 0);
+  ffi.setsockopt(fd, ffi.SOL.tcp, tcpRepair.mode, 0);
 }
 
 /** `MSG_NOSIGNAL`. */

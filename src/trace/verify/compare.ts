@@ -11,36 +11,74 @@ import { type Account, type Header, ipHooks } from "./account.ts";
 export type Comparison =
   /** One of the walk's ways is the kernel's. `depends`: it has others, for want of knowledge. */
   | { readonly kind: "agrees"; readonly way: Ended; readonly depends: boolean }
-  /** None is. `walk` is the way that goes along with the kernel longest, and `same` how many lines they share. */
-  | { readonly kind: "differs"; readonly walk: readonly string[]; readonly same: number; readonly end: Ended }
+  /** None is. The way that goes along with the kernel longest, and where they part. */
+  | { readonly kind: "differs"; readonly end: Ended; readonly parting: Parting }
   /** The walk says itself that it did not follow every way. */
   | { readonly kind: "not compared"; readonly why: string };
 
-/** Compares. The walk must have been made with every branch apart. */
-export function compareWalk({ ends }: Walk, account: Account, interfaceName: (index: number) => string): Comparison {
-  const kernel = linesOfAccount(account, interfaceName);
+/** Where a walk and the kernel part. */
+export interface Parting {
+  readonly place: string;
+  /** What each of them says of the place; the first `same` lines are alike. */
+  readonly kernel: readonly string[];
+  readonly walk: readonly string[];
+  readonly same: number;
+}
+
+/** The accounts of the places that were watched, by name. */
+export type Accounts = ReadonlyMap<string, Account>;
+
+/** Compares at the places that were watched. The walk must have been made with every branch apart, without answers. */
+export function compareWalk(
+  { ends, place: start }: Walk,
+  accounts: Accounts,
+  interfaceName: (place: string, index: number) => string,
+): Comparison {
+  const kernel = new Map(
+    [...accounts].map(([place, account]) => [place, linesOfAccount(account, (index) => interfaceName(place, index))]),
+  );
   const depends = ends.some(({ state, outcome }) => state.assumptions.length > 0 || outcome.kind === "unknown");
-  let closest: { readonly walk: readonly string[]; readonly same: number; readonly end: Ended } | undefined;
+  let closest: { readonly end: Ended; readonly parting: Parting; readonly score: number } | undefined;
   let lost: string | undefined;
   for (const end of ends) {
-    const walk = linesOfWalk(end);
-    let same = 0;
-    while (same < kernel.length && same < walk.length && alike(kernel[same], walk[same])) same++;
-    if (same === kernel.length && same === walk.length) return { kind: "agrees", way: end, depends };
+    const { parting, score } = partingOf(kernel, linesOfWalk(end, start));
+    if (parting === undefined) return { kind: "agrees", way: end, depends };
     // What it does not follow it says, and the kernel goes on. Of too many branches it names one for all.
     const { outcome } = end;
-    if (outcome.kind === "unknown" && (same >= walk.length - 1 || /too many/.test(outcome.why))) lost ??= outcome.why;
-    if (closest === undefined || same > closest.same) closest = { walk, same, end };
+    const whole = parting.same >= parting.walk.length - 1;
+    if (outcome.kind === "unknown" && (whole || /too many/.test(outcome.why))) lost ??= outcome.why;
+    if (closest === undefined || score > closest.score) closest = { end, parting, score };
   }
   if (lost !== undefined) return { kind: "not compared", why: lost };
   if (closest === undefined) return { kind: "not compared", why: "the walk has no end" };
-  return { kind: "differs", ...closest };
+  return { kind: "differs", end: closest.end, parting: closest.parting };
+}
+
+/** Where they part first, if they do, and how many lines they share in all. */
+function partingOf(
+  kernel: ReadonlyMap<string, readonly string[]>,
+  walk: ReadonlyMap<string, readonly string[]>,
+): { readonly parting: Parting | undefined; readonly score: number } {
+  let score = 0;
+  let parting: Parting | undefined;
+  // In the walk's order; then those that it does not come to.
+  for (const place of new Set([...walk.keys(), ...kernel.keys()])) {
+    const theirs = kernel.get(place);
+    if (theirs === undefined) continue;
+    const ours = walk.get(place) ?? [];
+    let same = 0;
+    while (same < theirs.length && same < ours.length && alike(theirs[same], ours[same])) same++;
+    score += same;
+    if (same < theirs.length || same < ours.length) parting ??= { place, kernel: theirs, walk: ours, same };
+  }
+  return { parting, score };
 }
 
 /** A header that is not all known to a walk has `?` for what is not. */
 function alike(kernel: string | undefined, walk: string | undefined): boolean {
   if (kernel === undefined || walk === undefined) return false;
   if (kernel === walk) return true;
+  if (walk.endsWith(andSo)) return kernel.startsWith(walk.slice(0, -andSo.length));
   if (!walk.includes("?")) return false;
   const words = kernel.split(" ");
   const host = (word: string) => word.slice(0, word.lastIndexOf(":"));
@@ -63,29 +101,56 @@ export function linesOfAccount(account: Account, interfaceName: (index: number) 
   ]);
 }
 
-/** The same lines of a walk's way. Rules of iptables' old variant are left out: the kernel does not trace them. */
-export function linesOfWalk({ state, outcome }: Ended): readonly string[] {
-  const lines: string[] = [];
+/**
+ * The same lines of a walk's way, by places. Rules of iptables' old variant are left out: the kernel does not trace them.
+ *
+ * @param start the place where it begins.
+ */
+export function linesOfWalk({ state, outcome }: Ended, start: string): ReadonlyMap<string, readonly string[]> {
+  let lines: string[] = [];
+  const places = new Map([[start, lines]]);
   let hook: IpHook | undefined;
-  const leave = (packet: Packet, by = "") => {
-    if (hook !== undefined) lines.push(`  passes as ${describe(packet)}${by}`);
+  let departed = false;
+  let packed = false;
+  const leave = (packet: Packet, by: string) => {
+    // What goes to another place loses its mark on the way, and it is not told by what link it goes.
+    const how = departed ? describe(packet).replace(/ mark .*/, ` ${andSo}`) : `${describe(packet)}${by}`;
+    if (hook !== undefined) leaving.push(`  passes as ${how}`);
+    hook = undefined;
+    departed = false;
   };
+  let leaving = lines;
   for (const step of stepsOf(state)) {
-    if (step.kind === "hook") {
-      // What leaves, and goes on, has gone out by loopback.
+    if (step.kind === "place") {
+      lines = places.get(step.place) ?? [];
+      places.set(step.place, lines);
+      departed = hook !== undefined;
+    } else if (step.kind === "hook") {
+      // The packet of a tunnel around this one is not traced.
+      if (step.text.startsWith("the tunnel sends")) packed = true;
+      if (step.text === "unpacked") packed = false;
+      if (packed) continue;
       leave(step.packet, hook === "postrouting" ? " by lo" : "");
+      leaving = lines;
       hook = ipHooks.find((each) => each === step.text);
       if (hook !== undefined) lines.push(hook, `  ${describe(step.packet)}`);
-    } else if (step.kind === "policy" && !isLegacy(step.table)) {
+    } else if (step.kind === "link") {
+      departed = hook !== undefined;
+    } else if (step.kind === "policy" && !packed && !isLegacy(step.table)) {
       lines.push(`  ${step.family} ${step.table} ${step.chain} policy ${step.verdict}`);
-    } else if (step.kind === "rule" && !isLegacy(step.table)) {
+    } else if (step.kind === "rule" && !packed && !isLegacy(step.table)) {
       lines.push(`  ${step.family} ${step.table} ${step.chain} rule ${step.handle} ${formatVerdict(step.verdict)}`);
     }
   }
   const stopped = outcome.kind === "dropped" || outcome.kind === "rejected" || outcome.kind === "unknown";
-  if (!stopped) leave(state.packet, hook === "postrouting" && "interface" in outcome ? ` by ${outcome.interface}` : "");
-  return lines;
+  if (!stopped && !packed) {
+    leave(state.packet, hook === "postrouting" && "interface" in outcome ? ` by ${outcome.interface}` : "");
+  }
+  return places;
 }
+
+/** Ends a line of which no more is known. */
+const andSo = "…";
 
 function isLegacy(table: string): boolean {
   return table.startsWith("iptables-legacy ");

@@ -28,6 +28,8 @@ export interface Traced {
   /** For ICMP the identifier. */
   readonly sourcePort?: number;
   readonly destinationPort?: number;
+  /** Bytes that no translation changes: of TCP the sequence number, of others what they carry after 8 bytes of header. */
+  readonly token?: Uint8Array;
 }
 
 /**
@@ -100,7 +102,8 @@ const syn = 2;
 const ack = 16;
 
 /** The conditions of the rule: first packets of connections alone. */
-function matching({ family, protocol, source, destination, sourcePort, destinationPort }: Traced): Expression[] {
+function matching(traced: Traced): Expression[] {
+  const { family, protocol, source, destination, sourcePort, destinationPort, token } = traced;
   const { compare, compareMasked, field, payload } = rules;
   const isIPv4 = family === "IPv4";
   const port = (load: rules.Load, value: number | undefined) =>
@@ -119,6 +122,7 @@ function matching({ family, protocol, source, destination, sourcePort, destinati
           ...port(payload("transport", 4, 2), sourcePort),
         ]
       : [...port(field.sourcePort, sourcePort), ...port(field.destinationPort, destinationPort)]),
+    ...(token === undefined ? [] : compare(payload("transport", protocol === 6 ? 4 : 8, token.length), "eq", token)),
     ...(protocol === 6
       ? compareMasked(payload("transport", 13, 1), Uint8Array.of(syn | ack), "eq", Uint8Array.of(syn))
       : []),
