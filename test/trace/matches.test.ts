@@ -116,7 +116,6 @@ const specs: Readonly<Record<"PREROUTING" | "FORWARD", readonly string[]>> = {
     "-m owner --uid-owner 0",
     "-m owner ! --uid-owner 0",
     "-m owner --socket-exists",
-    "-m cgroup --cgroup 1",
     "-m dscp --dscp 0",
     "-m dscp ! --dscp 0",
     "-m tos --tos 0x0/0xff",
@@ -156,7 +155,6 @@ const specs: Readonly<Record<"PREROUTING" | "FORWARD", readonly string[]>> = {
     "-m set --match-set all dst",
     "-m physdev --physdev-in eth0",
     "-m ipvs --ipvs",
-    "-m nfacct --nfacct-name ptl",
   ],
 };
 
@@ -181,6 +179,11 @@ function load(program: string): readonly Tried[] {
       return tried;
     } catch (error) {
       const words = error instanceof Error && "stderr" in error ? String(error.stderr) : String(error);
+      const lacking = /Extension (\S+) revision/.exec(words)?.[1];
+      if (lacking !== undefined && tried.some(({ spec }) => spec.includes(`-m ${lacking} `))) {
+        tried = tried.filter(({ spec }) => !spec.includes(`-m ${lacking} `));
+        continue;
+      }
       const number = Number(/(?:line:? |at line: )(\d+)/.exec(words)?.[1]);
       if (!(number > 1 && number <= tried.length + 1)) throw error;
       tried = tried.filter((_, n) => n !== number - 2);
