@@ -52,8 +52,11 @@ for (const line of [
   node.exec("ipset", line.split(" "));
 }
 
-/** Matches for hook PREROUTING, and for FORWARD; those with a question mark are said to depend. */
-const specs: Readonly<Record<"PREROUTING" | "FORWARD", readonly string[]>> = {
+const chains = ["PREROUTING", "FORWARD", "POSTROUTING"] as const;
+type Hooked = (typeof chains)[number];
+
+/** Matches by the chain that they are tried in; those with a question mark are said to depend. */
+const specs: Readonly<Record<Hooked, readonly string[]>> = {
   PREROUTING: [
     "-m rpfilter",
     "-m rpfilter --invert",
@@ -113,9 +116,6 @@ const specs: Readonly<Record<"PREROUTING" | "FORWARD", readonly string[]>> = {
     "-m helper ! --helper ftp",
     "-m iprange --src-range 10.1.0.1-10.1.0.3",
     "-m iprange ! --dst-range 10.2.0.0-10.2.0.9",
-    "-m owner --uid-owner 0",
-    "-m owner ! --uid-owner 0",
-    "-m owner --socket-exists",
     "-m dscp --dscp 0",
     "-m dscp ! --dscp 0",
     "-m tos --tos 0x0/0xff",
@@ -156,17 +156,18 @@ const specs: Readonly<Record<"PREROUTING" | "FORWARD", readonly string[]>> = {
     "-m physdev --physdev-in eth0",
     "-m ipvs --ipvs",
   ],
+  POSTROUTING: ["-m owner --uid-owner 0", "-m owner ! --uid-owner 0", "-m owner --socket-exists", "-o eth1"],
 };
 
 interface Tried {
-  readonly chain: "PREROUTING" | "FORWARD";
+  readonly chain: Hooked;
   readonly spec: string;
   readonly open: boolean;
 }
 
 /** Those that this machine's kernel and program have. */
 function load(program: string): readonly Tried[] {
-  let tried: Tried[] = (["PREROUTING", "FORWARD"] as const).flatMap((chain) =>
+  let tried: Tried[] = chains.flatMap((chain) =>
     specs[chain].map((text) => ({ chain, spec: text.replace(/^\? /, ""), open: text.startsWith("? ") })),
   );
   for (;;) {
@@ -256,7 +257,7 @@ for (const variant of ["nft", "legacy"] as const) {
       flushConntrack(tracker);
       node.exec(program, ["-t", "mangle", "-Z"]);
       await send(packet);
-      for (const chain of ["PREROUTING", "FORWARD"] as const) {
+      for (const chain of chains) {
         const seen = counters(program, chain);
         for (const [i, { spec, open }] of tried.filter((each) => each.chain === chain).entries()) {
           const question: Question = {
