@@ -51,7 +51,7 @@ export const proxy: Command = {
     }
     switch (options.task) {
       case "cleanup":
-        return outcome(await removeLeftovers(leftoversBeside(undefined, modeFactories, kubeProxyLeftovers), log));
+        return cleanUp(log);
       case "explain":
         return explain(options, parsed.values.output === "json", context);
       case "init":
@@ -61,6 +61,13 @@ export const proxy: Command = {
     }
   },
 };
+
+async function cleanUp(log: LogWriter): Promise<number> {
+  const leftovers = leftoversBeside(undefined, modeFactories, kubeProxyLeftovers);
+  const { removed, failures } = await removeLeftovers(leftovers, log);
+  if (removed.length === 0 && failures.length === 0) log.info("Nothing was left to remove");
+  return outcome(failures);
+}
 
 async function explain({ config }: AgentOptions, json: boolean, context: CommandContext): Promise<number> {
   const explanation = await explainModes(config.mode, modeFactories);

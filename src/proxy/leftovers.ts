@@ -12,7 +12,7 @@ export interface Leftover {
   /** For log lines, e.g. `mode iptables`. */
   readonly name: string;
   /** Idempotent; needs no state but the kernel's. */
-  readonly remove: () => Promise<void>;
+  readonly remove: () => Promise<readonly string[]>;
   /** As `ModeFactory.retire`. */
   readonly retire?: () => Promise<boolean>;
 }
@@ -22,16 +22,24 @@ export const kubeProxyLeftovers: readonly Leftover[] = [
   { name: "kube-proxy's mode nftables", remove: async () => removeTables("kube-proxy") },
 ];
 
-function removeTables(name: string): void {
+function removeTables(name: string): readonly string[] {
   using socket = openNftablesIfThere();
-  if (socket === undefined) return;
+  if (socket === undefined) return [];
   const tables = listTables(socket).filter(
     ({ family, table }) => table === name && (family === "ip" || family === "ip6"),
   );
-  if (tables.length === 0) return;
   const transaction = new Transaction();
   for (const table of tables) transaction.deleteTable(table);
   transaction.commit(socket);
+  return tables.map(({ family, table }) => `table ${family} ${table}`);
+}
+
+/** What became of leftovers. */
+export interface Removal {
+  /** What was removed, in words. */
+  readonly removed: readonly string[];
+  /** What failed, one line each. */
+  readonly failures: readonly string[];
 }
 
 /** What the other modes may have left while `current` is in use; everything if it is undefined. */
@@ -50,23 +58,22 @@ export function leftoversBeside(
   return [...modes, ...others];
 }
 
-/**
- * Removes leftovers, one after the other, at once; what fails does not stop the rest.
- *
- * @returns what failed, one line each.
- */
-export async function removeLeftovers(leftovers: readonly Leftover[], log: Logger): Promise<readonly string[]> {
+/** Removes leftovers, one after the other, at once; what fails does not stop the rest. */
+export async function removeLeftovers(leftovers: readonly Leftover[], log: Logger): Promise<Removal> {
+  const all: string[] = [];
   const failures: string[] = [];
   for (const { name, remove } of leftovers) {
     try {
-      await remove();
-      log.debug(2, "Leftovers removed", { of: name });
+      const removed = await remove();
+      if (removed.length > 0) log.info("Leftovers removed", { of: name, removed });
+      else log.debug(2, "Leftovers removed", { of: name });
+      all.push(...removed);
     } catch (error) {
       failures.push(`${name}: ${errorText(error)}`);
       log.error(error, "Leftovers not removed", { of: name });
     }
   }
-  return failures;
+  return { removed: all, failures };
 }
 
 /**

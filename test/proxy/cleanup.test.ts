@@ -127,6 +127,8 @@ test("--cleanup removes what every mode left, and nothing of Docker, firewalld, 
     assert.notEqual(everything(), before);
     const { code, err } = await machine.portolan("proxy", "--cleanup");
     assert.equal(code, 0, err);
+    assert.match(err, new RegExp(`"Leftovers removed" of="mode ${mode}" removed=`));
     assert.equal(everything(), before, `${mode} ${variant}`);
   }
+  assert.match((await machine.portolan("proxy", "--cleanup")).err, /"Nothing was left to remove"/);
 });

@@ -69,8 +69,12 @@ export interface ModeFactory {
   readonly needsProcess?: true;
   probe(): Promise<Probe>;
   create(): Promise<Mode>;
-  /** Removes everything this mode may have left in the kernel, needing no state but the kernel's; idempotent. */
-  cleanup(): Promise<void>;
+  /**
+   * Removes everything this mode may have left in the kernel, needing no state but the kernel's; idempotent.
+   *
+   * @returns what was removed, in words: `table ip portolan`; empty if there was nothing.
+   */
+  cleanup(): Promise<readonly string[]>;
   /**
    * As {@link cleanup}, but what connections need that are under way stays, for a mode whose connections `cleanup` would
    * end. Only while another mode serves. To be called again until all is gone; whoever calls it next, in this process or

@@ -40,26 +40,34 @@ export type Owner = "iptables" | "userspace";
  * Cleans both families of one variant.
  *
  * @param owner what is the other's stays; without it everything goes.
+ * @returns what was removed, in words: `23 chains of iptables-nft`.
  * @throws if a rule of somebody else still leads into one of the chains, naming it; everything else is gone then.
  */
-export async function cleanXtables(xtables: Xtables, owner?: Owner): Promise<void> {
+export async function cleanXtables(xtables: Xtables, owner?: Owner): Promise<readonly string[]> {
   const kept: string[] = [];
-  for (const family of families) kept.push(...(await cleanFamily(xtables, family, { owner })));
+  const removed: string[] = [];
+  for (const family of families) {
+    const removals = await cleanFamily(xtables, family, { owner });
+    kept.push(...removals.flatMap(({ foreign }) => foreign).map((rule) => `${xtables.program(family, "")} ${rule}`));
+    const count = removals.reduce((sum, { chains: ours, used }) => sum + ours.length - used.size, 0);
+    if (count > 0) removed.push(`${count} chains of ${xtables.program(family, "")}`);
+  }
   if (kept.length > 0) {
     throw new Error(`chains could not be removed, because rules of others lead into them: ${kept.join("; ")}`);
   }
+  return removed;
 }
 
 /**
  * Cleans one family; a node without IPv6 or without ip6tables has nothing to clean there.
  *
- * @returns the rules of others that keep a chain from being removed.
+ * @returns what was removed, and the rules of others that keep a chain from being removed.
  */
 export async function cleanFamily(
   xtables: Xtables,
   family: Family,
   { owner, signal }: { readonly owner?: Owner | undefined; readonly signal?: AbortSignal },
-): Promise<readonly string[]> {
+): Promise<readonly Removal[]> {
   const saved = await xtables.save(family, ["filter", "nat", "mangle"], signal).catch((error: unknown) => {
     if (family === "IPv6") return [];
     throw error;
@@ -67,7 +75,7 @@ export async function cleanFamily(
   if (owner !== undefined && owner !== (isGuarded(saved) ? "userspace" : "iptables")) return [];
   const removals = await inSlices(findRemovals(saved), signal);
   if (removals.length > 0) await xtables.restore(family, { [Symbol.iterator]: () => removalInput(removals) }, signal);
-  return removals.flatMap(({ foreign }) => foreign).map((rule) => `${xtables.program(family, "")} ${rule}`);
+  return removals;
 }
 
 /** What goes of one table. */

@@ -39,7 +39,9 @@ export function iptablesFactory(variant?: Variant, options: Pick<ModeOptions, "g
       return new IptablesMode(xtables, inspectMachine(), { ...options, others });
     },
     async cleanup() {
-      for (const xtables of (await findXtables()).values()) await cleanXtables(xtables, "iptables");
+      const removed: string[] = [];
+      for (const xtables of (await findXtables()).values()) removed.push(...(await cleanXtables(xtables, "iptables")));
+      return removed;
     },
   };
 }

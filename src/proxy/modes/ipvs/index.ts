@@ -5,12 +5,12 @@
 import { Ipsets } from "../../../kernel/ipset/index.ts";
 import { Ipvs, NoIpvsError } from "../../../kernel/ipvs/index.ts";
 import { isNotPermitted } from "../../../kernel/netlink/index.ts";
-import { openRoute } from "../../../kernel/route/index.ts";
+import { findLink, openRoute } from "../../../kernel/route/index.ts";
 import { findXtables } from "../../../kernel/xtables/xtables.ts";
 import { families } from "../../../net/address.ts";
 import { chooseIptables } from "../iptables/index.ts";
 import type { ModeFactory, Probe } from "../mode.ts";
-import { hasDummyLinks, removeDevice } from "./device.ts";
+import { deviceName, hasDummyLinks, removeDevice } from "./device.ts";
 import { IpvsMode } from "./mode.ts";
 import { removeFamily, retireFamily } from "./removal.ts";
 
@@ -31,10 +31,12 @@ export const ipvs: ModeFactory = {
 
   async cleanup() {
     using kernel = openKernel();
-    if (kernel === undefined) return;
+    if (kernel === undefined) return [];
     const variants = [...(await findXtables()).values()];
+    const there = findLink(kernel.route, deviceName) !== undefined;
     for (const family of families) await removeFamily(kernel, variants, family, []);
     removeDevice(kernel.route);
+    return there ? [`device ${deviceName} with its virtual services, sets and rules`] : [];
   },
 
   async retire() {

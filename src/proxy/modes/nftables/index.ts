@@ -24,15 +24,23 @@ export const nftables: ModeFactory = {
   },
 
   async cleanup() {
-    removeTables();
+    return removeTables();
   },
 };
 
-/** Removes the tables of a name that are ours, in both families. @param name without it that of the nftables mode. */
-export function removeTables(name?: string): void {
+/**
+ * Removes the tables of a name that are ours, in both families.
+ *
+ * @param name without it that of the nftables mode.
+ * @returns what was there, in words.
+ */
+export function removeTables(name?: string): readonly string[] {
   using socket = openNftablesIfThere();
-  if (socket === undefined) return;
-  for (const family of families) new KernelTable(family, socket, name).remove();
+  if (socket === undefined) return [];
+  return families.flatMap((family) => {
+    const table = new KernelTable(family, socket, name);
+    return table.remove() ? [`table ${table.ref.family} ${table.ref.table}`] : [];
+  });
 }
 
 function whatIsMissing(): string | undefined {

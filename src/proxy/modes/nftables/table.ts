@@ -162,11 +162,12 @@ export class KernelTable {
     transaction.commit(this.#socket);
   }
 
-  /** Removes the table, if it is there and ours. */
-  remove(): void {
-    if (!this.exists()) return;
+  /** Removes the table, if it is there. @returns whether it was. @throws {ForeignTableError} if somebody else made it. */
+  remove(): boolean {
+    if (!this.exists()) return false;
     this.#transaction.deleteTable(this.ref);
     this.#transaction.commit(this.#socket);
+    return true;
   }
 
   /** Whether there is such a table. @throws {ForeignTableError} if somebody else made it. */

@@ -39,11 +39,12 @@ export function userspaceFactory(ways: readonly Rules[] = [inNftables, inIptable
     },
 
     async cleanup() {
-      await removeRules();
+      const removed = await removeRules();
       const retiring = proxy;
       proxy = undefined;
-      if (retiring === undefined) removeOwnAddresses();
-      else void retiring.retire().then(() => proxy ?? removeOwnAddresses());
+      if (retiring === undefined) return [...removed, ...removeOwnAddresses()];
+      void retiring.retire().then(() => proxy ?? removeOwnAddresses());
+      return removed;
     },
   };
 }

@@ -33,11 +33,13 @@ export function missingAddresses(served: Iterable<Family>): readonly Family[] {
   return missingOf(served, socket);
 }
 
-/** Removes the addresses of all families, if they are there. */
-export function removeOwnAddresses(): void {
+/** Removes the addresses of all families, if they are there. @returns those that were, in words. */
+export function removeOwnAddresses(): readonly string[] {
   using socket = openRoute();
   const missing = new Set(missingOf(families, socket));
-  for (const family of families) if (!missing.has(family)) deleteAddress(socket, whereOf(ownAddresses[family]));
+  const there = families.filter((family) => !missing.has(family)).map((family) => ownAddresses[family]);
+  for (const address of there) deleteAddress(socket, whereOf(address));
+  return there.map((address) => `address ${address}`);
 }
 
 function missingOf(served: Iterable<Family>, socket: NetlinkSocket): readonly Family[] {

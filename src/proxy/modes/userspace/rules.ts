@@ -24,8 +24,9 @@ export function inIptables(variant?: Variant): Rules {
   return iptablesFactory(variant, { guarded: ownAddresses });
 }
 
-/** Removes what either of them left. */
-export async function removeRules(): Promise<void> {
-  removeTables(tableName);
-  for (const xtables of (await findXtables()).values()) await cleanXtables(xtables, "userspace");
+/** Removes what either of them left. @returns what was there, in words. */
+export async function removeRules(): Promise<readonly string[]> {
+  const removed = [...removeTables(tableName)];
+  for (const xtables of (await findXtables()).values()) removed.push(...(await cleanXtables(xtables, "userspace")));
+  return removed;
 }
