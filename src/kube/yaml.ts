@@ -1,5 +1,6 @@
 /** YAML as Kubernetes' tools read it: YAML 1.1's scalars (`yes` is true, `017` is 15), strict and bounded. */
-import { isMap, LineCounter, parseAllDocuments, type Tags } from "yaml";
+import { isMap, LineCounter, parseAllDocuments } from "yaml";
+import { kubernetesTags } from "../config/scalars.ts";
 
 /** One document of a YAML text. */
 export interface YamlDocument {
@@ -24,24 +25,6 @@ export class YamlError extends Error {
 /** Nodes that all aliases of a document may stand for together: enough for manifests, no use as a bomb. */
 const maximumAliases = 1000;
 
-/** Types of YAML 1.1 that stay plain strings, as with Kubernetes' own YAML library: `2026-01-01`, `1:20`. */
-const unknownTypes = new Set(["timestamp", "omap", "pairs", "binary"].map((type) => `tag:yaml.org,2002:${type}`));
-
-/** Numbers have a digit before the exponent or beside the point: by the letter of YAML 1.1 the name `e2` is one too. */
-const floats = {
-  exponent: /^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$/,
-  point: /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)$/,
-};
-
-const customTags = (tags: Tags): Tags =>
-  tags.flatMap((tag): Tags => {
-    if (typeof tag === "string") return [tag];
-    if (unknownTypes.has(tag.tag) || ("format" in tag && tag.format === "TIME")) return [];
-    if (tag.test === undefined) return [tag];
-    if (tag.format === "EXP") return [{ ...tag, test: floats.exponent }];
-    return tag.test.test(".") ? [{ ...tag, test: floats.point }] : [tag];
-  });
-
 /**
  * Parses a text of any number of documents. Empty documents are left out.
  *
@@ -51,7 +34,13 @@ export function parseYaml(text: string): readonly YamlDocument[] {
   const lineCounter = new LineCounter();
   const lineAt = (offset: number) => Math.max(1, lineCounter.linePos(offset).line);
   try {
-    const options = { version: "1.1", customTags, lineCounter, prettyErrors: false, logLevel: "error" } as const;
+    const options = {
+      version: "1.1",
+      customTags: kubernetesTags,
+      lineCounter,
+      prettyErrors: false,
+      logLevel: "error",
+    } as const;
     const documents = parseAllDocuments(text, options);
     const parsed: YamlDocument[] = [];
     for (const document of documents) {
