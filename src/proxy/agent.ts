@@ -48,6 +48,9 @@ export interface AgentParts {
   readonly flags: Readonly<Record<string, string>>;
 }
 
+/** Milliseconds that programming once waits for the objects: nobody looks after it. */
+const patience = 60_000;
+
 /** A configuration at work. */
 interface Session extends OpenSource {
   readonly config: KubeProxyConfiguration;
@@ -119,11 +122,12 @@ export class Agent {
       const inputs = this.#inputs(session);
       const servers = this.#serviceHealth(session);
       const runner = this.#runner(session, inputs, servers, async () => {});
-      await inputs.start(
+      const started = inputs.start(
         (change) => runner.changed(change),
         () => {},
         session.signal,
       );
+      await within(patience, started, `${session.origin} has not told all objects within ${patience / 1000} s`);
       const problems = session.problems();
       if (problems.length > 0) {
         throw new Error(`nothing is programmed, manifests are refused:\n  ${problems.join("\n  ")}`);
@@ -329,6 +333,19 @@ export class Agent {
   #leftoversBeside({ keepLeftovers }: AgentOptions, { mode }: Session): readonly Leftover[] {
     const { factories, leftovers } = this.#parts;
     return keepLeftovers ? [] : leftoversBeside(mode.name, factories, leftovers);
+  }
+}
+
+/** Waits so many milliseconds at most. @throws an Error with these words, if that was too short. */
+async function within<T>(milliseconds: number, work: Promise<T>, words: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(words)), milliseconds);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -253,13 +253,14 @@ export class ClusterApi {
 /** A running proxy. */
 export class Agent {
   readonly #child: ChildProcess;
-  readonly #ended: Promise<number | null>;
+  /** Its exit status, null if a signal ended it. */
+  readonly ended: Promise<number | null>;
   /** Everything it wrote so far. */
   log = "";
 
   constructor(child: ChildProcess) {
     this.#child = child;
-    this.#ended = new Promise((resolve) => child.once("close", resolve));
+    this.ended = new Promise((resolve) => child.once("close", resolve));
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => {
         this.log += text;
@@ -274,7 +275,7 @@ export class Agent {
   /** Sends a signal and waits for the end. @returns the exit status, null if the signal ended it. */
   async end(name: NodeJS.Signals): Promise<number | null> {
     this.signal(name);
-    return this.#ended;
+    return this.ended;
   }
 }
 
