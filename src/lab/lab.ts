@@ -17,7 +17,7 @@ import { makeMachine, replaceRoutes, sweep } from "./network/machines.ts";
 import { apiServiceAddress, clusterPrefix, servicePrefix, wireAddress, wireHost } from "./plan/addresses.ts";
 import { nodeRoutes, outsideMachine, outsideRoutes, wireMachine } from "./plan/machine.ts";
 import { namespaceNames } from "./plan/names.ts";
-import { type LabSpec, withNode, withoutNode } from "./plan/spec.ts";
+import { type LabSpec, withNode, withNodeStopped, withoutNode } from "./plan/spec.ts";
 import { podAccess } from "./podaccess.ts";
 import type { LabFolder } from "./state.ts";
 
@@ -78,7 +78,7 @@ export class Lab {
     return this.#spec;
   }
 
-  /** Starts everything. @returns when every node's proxy serves. @throws what keeps it from that. */
+  /** Starts everything but nodes that were stopped. @returns when every node's proxy serves. @throws what keeps it from that. */
   async start(): Promise<void> {
     const { progress, folder } = this.#parts;
     sweep(this.#spec.name);
@@ -93,10 +93,11 @@ export class Lab {
     await this.#forgetOthers();
     for (const node of this.#spec.nodes) this.#nodes.set(node.name, this.#makeNode(node.name));
     const { signal } = this.#stop;
-    await Promise.all([...this.#nodes.values()].map((node) => node.start(this.#spec.mode, signal)));
+    const running = [...this.#nodes.values()].filter(({ node }) => node.stopped !== true);
+    await Promise.all(running.map((node) => node.start(this.#spec.mode, signal)));
     await this.#startDns();
     progress("service proxies, DNS");
-    await Promise.all([...[...this.#nodes.values()].map((node) => this.#untilServing(node)), this.#untilDnsReady()]);
+    await Promise.all([...running.map((node) => this.#untilServing(node)), this.#untilDnsReady()]);
     folder.write({ spec: this.#spec, apiPort: this.#server?.port ?? 0 });
   }
 
@@ -172,6 +173,7 @@ export class Lab {
   async stopNode(name: string): Promise<void> {
     const node = this.#find(name);
     if (!node.running) return;
+    this.#change(withNodeStopped(this.#spec, name, true));
     await node.stop();
     await node.reportLost(this.#stop.signal);
   }
@@ -180,6 +182,7 @@ export class Lab {
   async startNode(name: string): Promise<void> {
     const node = this.#find(name);
     if (node.running) return;
+    this.#change(withNodeStopped(this.#spec, name, false));
     const again = this.#makeNode(name);
     this.#nodes.set(name, again);
     await again.start(this.#spec.mode, this.#stop.signal);

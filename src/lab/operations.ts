@@ -1,5 +1,5 @@
 /** Labs from outside: started, found, ended. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { signalProcess } from "../kernel/programs.ts";
@@ -47,8 +47,8 @@ export async function up(
   const { name } = wishes;
   const before = folder.read();
   folder.write({ spec: specFor(wishes, before?.spec), apiPort: before?.apiPort ?? 0 });
-  startSupervisor(folder, name);
-  return { started: true, status: await untilReady(folder, progress, signal) };
+  const supervisor = startSupervisor(folder, name);
+  return { started: true, status: await untilReady(folder, progress, signal, supervisor) };
 }
 
 /** The lab that is wished for: what the wishes leave open is as it was before, or as is usual. */
@@ -116,7 +116,7 @@ export function runningLab(name: string): LabFolder {
   return folder;
 }
 
-function startSupervisor(folder: LabFolder, name: string): void {
+function startSupervisor(folder: LabFolder, name: string): ChildProcess {
   mkdirSync(folder.path, { recursive: true, mode: 0o700 });
   if ((statSync(folder.log, { throwIfNoEntry: false })?.size ?? 0) > longLog) renameSync(folder.log, `${folder.log}.1`);
   const log = openSync(folder.log, "a");
@@ -129,6 +129,7 @@ function startSupervisor(folder: LabFolder, name: string): void {
     );
     child.unref();
     if (child.pid === undefined) throw new Error("the supervisor cannot be started");
+    return child;
   } finally {
     closeSync(log);
   }
@@ -138,14 +139,17 @@ async function untilReady(
   folder: LabFolder,
   progress: (text: string) => void,
   signal: AbortSignal,
+  supervisor?: ChildProcess,
 ): Promise<LabStatus> {
   const end = systemClock.monotonic() + startPatience;
   let said = "";
   let seen = false;
   for (;;) {
     signal.throwIfAborted();
+    // It may have ended because another one was faster.
+    const over = seen || (supervisor !== undefined && (supervisor.exitCode ?? supervisor.signalCode) !== null);
     const alive = folder.supervisor() !== undefined;
-    if ((seen && !alive) || systemClock.monotonic() > end)
+    if ((over && !alive) || systemClock.monotonic() > end)
       throw new Error(`the lab did not become ready:\n${logTail(folder)}`);
     seen ||= alive;
     if (alive) {

@@ -18,7 +18,7 @@ interface Status {
     readonly name: string;
     readonly state: string;
     readonly mode: string;
-    readonly proxyPid: number;
+    readonly proxyPid?: number;
   }[];
 }
 
@@ -170,10 +170,11 @@ test("a second up changes nothing", async () => {
   );
 });
 
-test("a supervisor that is killed leaves nothing that up does not mend, and objects are as they were", async () => {
+test("a supervisor that is killed leaves nothing that up does not mend, and objects and stopped nodes are as they were", async () => {
   const before = await lab.field("pods", "range .items[*]}{.metadata.name} {.status.podIP}{'\\n'}{end");
+  await lab.lab("node", "stop", "node2");
   const { pid } = JSON.parse(readFileSync(join(lab.folder, "supervisor.json"), "utf8")) as { readonly pid: number };
-  const proxies = (await status()).nodes.map(({ proxyPid }) => proxyPid);
+  const proxies = (await status()).nodes.flatMap(({ proxyPid }) => proxyPid ?? []);
   process.kill(pid, "SIGKILL");
   await eventually(
     "it is dead",
@@ -184,11 +185,16 @@ test("a supervisor that is killed leaves nothing that up does not mend, and obje
   for (const proxy of proxies) assert.equal(processStart(proxy), undefined, `the old proxy ${proxy} is gone`);
   assert.equal(await lab.field("pods", "range .items[*]}{.metadata.name} {.status.podIP}{'\\n'}{end"), before);
   const url = `http://${await lab.field("service spread", ".spec.clusterIP")}/nodename`;
-  await eventually(
-    "the pods are back",
-    () => lab.answers("node1", url),
-    (found) => String(found) === "node1,node2",
-  );
+  const isAnswer = (wanted: string) =>
+    eventually(
+      `answered by ${wanted}`,
+      () => lab.answers("node1", url),
+      (found) => String(found) === wanted,
+    );
+  await isAnswer("node1");
+  assert.equal((await status()).nodes.find(({ name }) => name === "node2")?.state, "stopped");
+  await lab.lab("node", "start", "node2");
+  await isAnswer("node1,node2");
 });
 
 test("down leaves no namespace and no process, up brings everything back, and a crash is swept up by down too", async () => {

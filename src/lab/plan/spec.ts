@@ -18,6 +18,8 @@ export interface NodeSpec {
   readonly index: number;
   /** Its `topology.kubernetes.io/zone`; empty for none. */
   readonly zone: string;
+  /** Somebody pulled its plug, and it stays so until somebody puts it in again. */
+  readonly stopped?: boolean;
 }
 
 /** Nodes that a lab may have. */
@@ -69,6 +71,11 @@ export function withNode(spec: LabSpec, zone: string): LabSpec {
   while (taken.has(index)) index++;
   if (index > maximumNodes) throw new RangeError(`a lab has ${maximumNodes} nodes at most`);
   return { ...spec, nodes: [...spec.nodes, { name: `node${index}`, index, zone }] };
+}
+
+/** The lab with a node switched off, or on. */
+export function withNodeStopped(spec: LabSpec, name: string, stopped: boolean): LabSpec {
+  return { ...spec, nodes: spec.nodes.map((node) => (node.name === name ? { ...node, stopped } : node)) };
 }
 
 /** The lab without a node. */
