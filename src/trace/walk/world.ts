@@ -1,18 +1,12 @@
-/** A snapshot prepared for questions: links by index, chains with their rules, sets, routes, neighbours. */
-import type { Chain, NftObject, Rule, TableFamily } from "../../kernel/nftables/index.ts";
+/** One place of a walk: its snapshot, prepared for questions, and how much work may still be done. */
+import type { Chain, NftObject, Rule } from "../../kernel/nftables/index.ts";
 import type { FdbEntry, Link, MacAddress, Neighbour } from "../../kernel/route/index.ts";
 import type { Address, Family } from "../../net/address.ts";
 import type { Snapshot } from "../snapshot/types.ts";
-import { translateLegacy } from "./legacy.ts";
-import { Routing } from "./routing.ts";
-import { SetIndex } from "./sets.ts";
+import { type Place, type Prepared, prepare } from "./prepared.ts";
+import type { Routing } from "./routing.ts";
+import type { SetIndex } from "./sets.ts";
 import type { PlaceRole } from "./state.ts";
-
-/** Names something in a table. */
-export interface Place {
-  readonly family: TableFamily;
-  readonly table: string;
-}
 
 /** How much work is done at most, so that no rule set keeps a walk busy for ever: rules, and choices at random. */
 export class Budget {
@@ -36,15 +30,7 @@ export class World {
   readonly place: string;
   readonly role: PlaceRole;
   readonly routing: Routing;
-  readonly #links: ReadonlyMap<number, Link>;
-  readonly #chains = new Map<string, Chain>();
-  readonly #rules = new Map<string, Rule[]>();
-  readonly #sets = new Map<string, SetIndex>();
-  readonly #objects = new Map<string, NftObject>();
-  readonly #addresses: ReadonlySet<Address>;
-  readonly #baseChains: readonly Chain[];
-  readonly #neighbours: ReadonlyMap<string, Neighbour>;
-  readonly #fdb: ReadonlyMap<string, readonly FdbEntry[]>;
+  readonly #prepared: Prepared;
   readonly #budget: Budget;
 
   constructor(
@@ -55,26 +41,8 @@ export class World {
     this.snapshot = snapshot;
     this.place = place;
     this.role = role;
-    this.#neighbours = new Map(snapshot.neighbours.map((each) => [`${each.interface} ${each.address}`, each]));
-    // Bridges have one database for all of their ports; a VXLAN has its own.
-    this.#fdb = Map.groupBy(snapshot.fdb, (entry) => `${entry.bridge ?? entry.interface} ${entry.mac}`);
-    this.routing = new Routing(snapshot);
-    this.#links = new Map(snapshot.links.map((link) => [link.index, link]));
-    this.#addresses = new Set(snapshot.addresses.map(({ address }) => address));
-    const { tables, objects } = snapshot.nftables;
-    const legacy = snapshot.iptables.map(translateLegacy);
-    const chains = [...snapshot.nftables.chains, ...legacy.flatMap((table) => table.chains)];
-    const rules = [...snapshot.nftables.rules, ...legacy.flatMap((table) => table.rules)];
-    const dormant = new Set(tables.filter(({ flags }) => flags?.includes("dormant")).map((table) => key(table, "")));
-    this.#baseChains = chains.filter((chain) => chain.base !== undefined && !dormant.has(key(chain, "")));
-    for (const chain of chains) this.#chains.set(key(chain, chain.chain), chain);
-    for (const rule of rules) {
-      const name = key(rule, rule.chain);
-      const list = this.#rules.get(name);
-      if (list === undefined) this.#rules.set(name, [rule]);
-      else list.push(rule);
-    }
-    for (const object of objects) this.#objects.set(key(object, `${object.type} ${object.name}`), object);
+    this.#prepared = prepare(snapshot);
+    this.routing = this.#prepared.routing;
   }
 
   /** Takes from what may be done. @returns false once it is used up. */
@@ -83,7 +51,7 @@ export class World {
   }
 
   link(index: number | undefined): Link | undefined {
-    return index === undefined ? undefined : this.#links.get(index);
+    return index === undefined ? undefined : this.#prepared.links.get(index);
   }
 
   /** The name of an interface, or its number where there is none of that number. */
@@ -102,12 +70,12 @@ export class World {
 
   /** What is known of an address on a link. */
   neighbour(link: number, address: Address): Neighbour | undefined {
-    return this.#neighbours.get(`${link} ${address}`);
+    return this.#prepared.neighbours.get(`${link} ${address}`);
   }
 
   /** The entries of a bridge's, or a VXLAN's, forwarding database for a hardware address. */
   forwarding(device: number, mac: MacAddress): readonly FdbEntry[] {
-    return this.#fdb.get(`${device} ${mac}`) ?? [];
+    return this.#prepared.fdb.get(`${device} ${mac}`) ?? [];
   }
 
   /** The ports of a bridge. */
@@ -118,51 +86,35 @@ export class World {
   /** Whether connections are translated here: the kernel does so while there is a chain of type nat of the family. */
   translates(family: Family): boolean {
     const names = [family === "IPv4" ? "ip" : "ip6", "inet"];
-    return this.#baseChains.some((chain) => chain.base?.type === "nat" && names.includes(chain.family));
+    return this.#prepared.baseChains.some((chain) => chain.base?.type === "nat" && names.includes(chain.family));
   }
 
   isOwn(address: Address): boolean {
-    return this.#addresses.has(address);
+    return this.#prepared.addresses.has(address);
   }
 
   /** Base chains that are in use, in the order in which the kernel lists them. */
   baseChains(): readonly Chain[] {
-    return this.#baseChains;
+    return this.#prepared.baseChains;
   }
 
   chain(place: Place, name: string): Chain | undefined {
-    return this.#chains.get(key(place, name));
+    return this.#prepared.chain(place, name);
   }
 
   rulesOf(place: Place, chain: string): readonly Rule[] {
-    return this.#rules.get(key(place, chain)) ?? [];
+    return this.#prepared.rulesOf(place, chain);
   }
 
-  /** A set, prepared when it is first asked for. */
   set(place: Place, name: string): SetIndex | undefined {
-    const full = key(place, name);
-    let index = this.#sets.get(full);
-    if (index === undefined) {
-      const { family, table } = place;
-      const set = this.snapshot.nftables.sets.find(
-        (each) => each.set === name && each.table === table && each.family === family,
-      );
-      if (set === undefined) return undefined;
-      index = new SetIndex(set);
-      this.#sets.set(full, index);
-    }
-    return index;
+    return this.#prepared.set(place, name);
   }
 
   object(place: Place, type: string, name: string): NftObject | undefined {
-    return this.#objects.get(key(place, `${type} ${name}`));
+    return this.#prepared.object(place, type, name);
   }
 
   sysctl(name: string): string | undefined {
     return this.snapshot.sysctls[name];
   }
-}
-
-function key({ family, table }: Place, name: string): string {
-  return `${family} ${table} ${name}`;
 }
