@@ -43,6 +43,9 @@ export interface TestServerOptions {
   readonly time?: number;
   /** The first list of objects is not complete before {@link MemorySource.complete}; a minute passes at the start. */
   readonly unsynced?: boolean;
+  /** The Corefile as it stands now, for plugin reload, and what a reload of it comes to. */
+  readonly read?: () => string;
+  readonly reload?: () => boolean;
 }
 
 /** How a question is asked. */
@@ -148,11 +151,11 @@ function setUp(corefile: string, options: TestServerOptions) {
     http: new HttpPool(clock, silentLogger),
     random: options.random ?? (() => 0.5),
     connect: async () => cluster,
-    reload: async () => false,
+    reload: async () => options.reload?.() ?? false,
     fatal: (message) => fatal.push(message),
   };
   const source = { path: options.path ?? "/etc/coredns/Corefile", text: corefile };
-  const instance = Instance.load(source, () => source, {
+  const instance = Instance.load(source, () => ({ ...source, text: options.read?.() ?? corefile }), {
     plugins,
     env,
     requestMetrics: requestMetricsOf(metrics),
