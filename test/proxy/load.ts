@@ -23,7 +23,7 @@ const longConnections = 100;
 /** New connections at a time. */
 const workers = 4;
 /** Milliseconds after which an answer counts as missing. */
-const patience = 2000;
+const patience = Number(process.env.PATIENCE ?? 2) * 1000;
 
 class Load {
   readonly #at: { readonly host: string; readonly port: number };

@@ -178,10 +178,8 @@ test("ipvs mode: a fixed set of objects gives what the golden files say", async 
       .toSorted(),
   };
   for (const [name, content] of Object.entries(found)) {
-    const golden = readFileSync(new URL(`../golden/ipvs/${name}.txt`, import.meta.url), "utf8")
-      .trimEnd()
-      .split("\n");
-    assert.deepEqual(content, golden, name);
+    const golden = readFileSync(new URL(`../golden/ipvs/${name}.txt`, import.meta.url), "utf8");
+    assert.equal(content.join("\n"), golden.trimEnd(), name);
   }
 });
 
@@ -354,6 +352,127 @@ test("ipvs mode: after it or before it the iptables mode can be used, and neithe
   assert.deepEqual(ipvs.services(), []);
   await iptables.cleanup();
   other.close();
+});
+
+/** What kube-proxy's ipvs mode leaves: rules, sets, virtual services, addresses, of `web` and a Service that is gone. */
+function leaveAsKubeProxy(): void {
+  const jumps = [
+    ["nat", "OUTPUT", "KUBE-SERVICES", "kubernetes service portals"],
+    ["nat", "PREROUTING", "KUBE-SERVICES", "kubernetes service portals"],
+    ["nat", "POSTROUTING", "KUBE-POSTROUTING", "kubernetes postrouting rules"],
+    ["filter", "FORWARD", "KUBE-FORWARD", "kubernetes forwarding rules"],
+    ["filter", "INPUT", "KUBE-NODE-PORT", "kubernetes health check rules"],
+    ["filter", "INPUT", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"],
+    ["filter", "FORWARD", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"],
+    ["filter", "INPUT", "KUBE-IPVS-FILTER", "kubernetes ipvs access filter"],
+    ["filter", "OUTPUT", "KUBE-IPVS-OUT-FILTER", "kubernetes ipvs access filter"],
+  ];
+  const rules: Record<string, readonly string[]> = {
+    nat: [
+      "KUBE-SERVICES -s 127.0.0.0/8 -j RETURN",
+      "KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP src,dst -j KUBE-MARK-MASQ",
+      "KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT",
+      "KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT",
+      "KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ",
+      "KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
+      "KUBE-POSTROUTING -j MARK --xor-mark 0x4000",
+      "KUBE-POSTROUTING -j MASQUERADE --random-fully",
+      "KUBE-MARK-MASQ -j MARK --or-mark 0x4000",
+    ],
+    filter: [
+      "KUBE-SOURCE-RANGES-FIREWALL -j DROP",
+      "KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN",
+      "KUBE-IPVS-FILTER -m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst -j REJECT",
+    ],
+  };
+  execFileSync("ipset", ["restore"], {
+    input: `create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536
+create KUBE-IPVS-IPS hash:ip family inet hashsize 1024 maxelem 65536
+create KUBE-6-CLUSTER-IP hash:ip,port family inet6 hashsize 1024 maxelem 65536
+create KUBE-NODE-PORT-TCP bitmap:port range 0-65535
+add KUBE-CLUSTER-IP 10.96.0.10,tcp:80
+add KUBE-CLUSTER-IP 10.96.0.99,tcp:80
+add KUBE-IPVS-IPS 10.96.0.10
+add KUBE-IPVS-IPS 10.96.0.99
+add KUBE-NODE-PORT-TCP 30099
+`,
+  });
+  const input = Object.entries(rules).map(([table, lines]) => {
+    const own = jumps.filter(([where]) => where === table);
+    const chains = new Set([...own.map(([, , to]) => to), ...lines.map((line) => line.split(" ")[0])]);
+    for (const extra of table === "nat" ? ["KUBE-NODE-PORT"] : []) chains.add(extra);
+    return [
+      `*${table}`,
+      ...[...chains].map((chain) => `:${chain} - [0:0]`),
+      ...own.map(([, from, to, comment]) => `-A ${from} -m comment --comment "${comment}" -j ${to}`),
+      ...lines.map((line) => `-A ${line}`),
+      "COMMIT\n",
+    ].join("\n");
+  });
+  execFileSync("iptables-legacy-restore", ["--noflush"], { input: input.join("") });
+  for (const command of [
+    "ip link add kube-ipvs0 type dummy",
+    "ip addr add 10.96.0.10/32 dev kube-ipvs0",
+    "ip addr add 10.96.0.99/32 dev kube-ipvs0",
+    "ipvsadm -A -t 10.96.0.10:80 -s rr",
+    "ipvsadm -a -t 10.96.0.10:80 -r 192.168.0.3:8080 -m -w 1",
+    "ipvsadm -A -t 10.96.0.99:80 -s rr",
+    "ipvsadm -a -t 10.96.0.99:80 -r 192.168.0.3:8080 -m -w 1",
+    "ipvsadm -A -t 192.168.0.2:30099 -s rr",
+  ]) {
+    run(command);
+  }
+}
+
+test("ipvs mode: it takes over from kube-proxy without ending a connection; only what is wanted stays", async () => {
+  await factory.cleanup();
+  run("sysctl -q net.ipv4.vs.conntrack=1");
+  leaveAsKubeProxy();
+  const client = connect(80, vip);
+  await once(client, "data");
+  const desired = desiredOf(serviceOf([first]));
+  await mode.replace(desired, signal);
+  assert.deepEqual(await mode.audit(signal), []);
+  assert.deepEqual(weights(), { "192.168.0.2": 1, "192.168.0.3": 0 });
+  assert.equal(ipvs.services().length, 1);
+  const saved = lines("iptables-legacy-save");
+  assert.equal(
+    saved.some((line) => line.includes("kube-proxy firewall rules")),
+    false,
+    "no jumps but ours",
+  );
+  assert.equal(saved.filter((line) => line.endsWith("-j KUBE-IPVS-FILTER")).length, 1);
+  assert.equal(
+    lines("ipset", "save").some((line) => /0\.99|30099/.test(line)),
+    false,
+  );
+  client.write("still here");
+  assert.equal(String((await once(client, "data"))[0]), "still here");
+  client.resetAndDestroy();
+  await factory.cleanup();
+  leaveAsKubeProxy();
+  await factory.cleanup();
+  assert.deepEqual(ipvs.services(), []);
+  assert.deepEqual(lines("ipset", "save"), []);
+  assert.deepEqual(
+    lines("iptables-legacy-save").filter((line) => line.includes("KUBE") && !/KUBE-(MARK-MASQ|FIREWALL)/.test(line)),
+    [],
+  );
+});
+
+test("ipvs mode: a container that publishes a port on all local addresses gets nothing that is for a Service", async () => {
+  run("iptables-legacy -t nat -N DOCKER");
+  run("iptables-legacy -t nat -A DOCKER -p tcp --dport 80 -j DNAT --to-destination 192.168.0.2:9");
+  for (const hook of ["PREROUTING", "OUTPUT"]) {
+    run(`iptables-legacy -t nat -A ${hook} -m addrtype --dst-type LOCAL -j DOCKER`);
+  }
+  await mode.replace(desiredOf(serviceOf([first])), signal);
+  assert.equal(await tryConnect(), "hello");
+  run("iptables-legacy -t nat -F PREROUTING");
+  run("iptables-legacy -t nat -F OUTPUT");
+  run("iptables-legacy -t nat -F DOCKER");
+  run("iptables-legacy -t nat -X DOCKER");
+  await mode.replace(desiredOf(), signal);
 });
 
 test("ipvs mode: when another mode serves it goes piece by piece, as connections end", async () => {

@@ -2,7 +2,7 @@
 import type { Table } from "../../../kernel/xtables/xtables.ts";
 import type { Family } from "../../../net/address.ts";
 import type { Context } from "../iptables/context.ts";
-import { nameIn, type SetName } from "./sets.ts";
+import { nameIn, ruleComments, type SetName } from "./sets.ts";
 
 /** A chain with its rules, each without `-A` and chain. */
 export interface RuleChain {
@@ -113,19 +113,20 @@ function sourcesChain(family: Family): RuleChain {
 function natChains(context: RuleContext): RuleChain[] {
   const { family, mark, pods } = context;
   const to = lookup(family, "dst,dst");
+  const commented = commentedLookup(family, "dst,dst");
   const masquerade = `-j ${chains.markMasq}`;
   const fromNode = "-m addrtype --src-type LOCAL";
   /** Policy Local: this node alone is masqueraded, unless its address is taken for a pod's. */
-  const local = (match: string) => [
-    ...(pods === undefined ? [] : [`${pods.are} ${match} -j RETURN`]),
+  const local = (match: string, end: "RETURN" | "ACCEPT" = "RETURN") => [
+    ...(pods === undefined ? [] : [`${pods.are} ${match} -j ${end}`]),
     `${match} ${fromNode} ${masquerade}`,
-    `${match} -j RETURN`,
+    `${match} -j ${end}`,
   ];
   const clusterIP =
     // A connection of this node's comes from the cluster IP itself, which nobody else could answer.
     pods === undefined
-      ? `${lookup(family, "src,dst")("KUBE-CLUSTER-IP")} ${masquerade}`
-      : `${pods.areNot} ${to("KUBE-CLUSTER-IP")} ${masquerade}`;
+      ? `${commentedLookup(family, "src,dst")("KUBE-CLUSTER-IP")} ${masquerade}`
+      : `${pods.areNot} ${commented("KUBE-CLUSTER-IP")} ${masquerade}`;
   const known: readonly SetName[] = [
     "KUBE-CLUSTER-IP",
     "KUBE-EXTERNAL-IP",
@@ -134,25 +135,26 @@ function natChains(context: RuleContext): RuleChain[] {
   ];
   const services = [
     `-s ${family === "IPv4" ? "127.0.0.0/8" : "::1/128"} -j RETURN`,
-    `${to("KUBE-LOAD-BALANCER")} -j ${chains.loadBalancer}`,
+    `${commented("KUBE-LOAD-BALANCER")} -j ${chains.loadBalancer}`,
     `${to("KUBE-MASQUERADE-ALL")} ${masquerade}`,
     clusterIP,
-    `${to("KUBE-EXTERNAL-IP")} ${masquerade}`,
-    ...local(to("KUBE-EXTERNAL-IP-LOCAL")),
-    ...known.map((set) => `${to(set)} -j RETURN`),
+    `${commented("KUBE-EXTERNAL-IP")} ${masquerade}`,
+    ...local(commented("KUBE-EXTERNAL-IP-LOCAL"), "ACCEPT"),
+    // Rules of others, such as those of ports that containers publish on all local addresses, must not see these.
+    ...known.map((set) => `${to(set)} -j ACCEPT`),
     ...nodePortPlaces(context).map((match) => `${match} -j ${chains.nodePort}`),
   ];
-  const port = lookup(family, "dst");
+  const port = commentedLookup(family, "dst");
   const nodePort = [
     ...(["TCP", "UDP"] as const).flatMap((protocol) => [
       ...local(`-p ${protocol.toLowerCase()} ${port(`KUBE-NODE-PORT-LOCAL-${protocol}`)}`),
       `-p ${protocol.toLowerCase()} ${port(`KUBE-NODE-PORT-${protocol}`)} ${masquerade}`,
     ]),
-    ...local(`-p sctp ${to("KUBE-NODE-PORT-LOCAL-SCTP-HASH")}`),
-    `-p sctp ${to("KUBE-NODE-PORT-SCTP-HASH")} ${masquerade}`,
+    ...local(`-p sctp ${commented("KUBE-NODE-PORT-LOCAL-SCTP-HASH")}`),
+    `-p sctp ${commented("KUBE-NODE-PORT-SCTP-HASH")} ${masquerade}`,
   ];
   const postrouting = [
-    `${lookup(family, "dst,dst,src")("KUBE-LOOP-BACK")} -j MASQUERADE`,
+    `${commentedLookup(family, "dst,dst,src")("KUBE-LOOP-BACK")} -j MASQUERADE`,
     `-m mark ! --mark ${mark}/${mark} -j RETURN`,
     // Cleared, so that a packet that passes again, out of a tunnel, is not masqueraded again.
     `-j MARK --xor-mark ${mark}`,
@@ -163,7 +165,7 @@ function natChains(context: RuleContext): RuleChain[] {
     {
       table: "nat",
       name: chains.loadBalancer,
-      rules: [...local(to("KUBE-LOAD-BALANCER-LOCAL")), masquerade],
+      rules: [...local(commented("KUBE-LOAD-BALANCER-LOCAL")), masquerade],
     },
     { table: "nat", name: chains.nodePort, rules: nodePort },
     { table: "nat", name: chains.services, rules: services },
@@ -183,7 +185,7 @@ function filterChains({ family, mark, pods }: RuleContext): RuleChain[] {
   const outside = to("KUBE-NO-LOCAL-OUTSIDE");
   const elsewhere = `-m set --match-set ${nameIn("KUBE-IPVS-IPS", family)} dst -j REJECT`;
   const reject = `${to("KUBE-NO-ENDPOINTS")} -j REJECT`;
-  const healthCheck = `-p tcp ${lookup(family, "dst")("KUBE-HEALTH-CHECK-NODE-PORT")}`;
+  const healthCheck = (match: typeof lookup) => `-p tcp ${match(family, "dst")("KUBE-HEALTH-CHECK-NODE-PORT")}`;
   const served: readonly SetName[] = [
     "KUBE-CLUSTER-IP",
     "KUBE-EXTERNAL-IP",
@@ -191,7 +193,7 @@ function filterChains({ family, mark, pods }: RuleContext): RuleChain[] {
     "KUBE-LOAD-BALANCER",
   ];
   return [
-    { table: "filter", name: chains.nodePort, rules: [`${healthCheck} -j ACCEPT`] },
+    { table: "filter", name: chains.nodePort, rules: [`${healthCheck(commentedLookup)} -j ACCEPT`] },
     {
       table: "filter",
       name: chains.forward,
@@ -209,7 +211,7 @@ function filterChains({ family, mark, pods }: RuleContext): RuleChain[] {
         `${outside} -m addrtype --src-type LOCAL -j RETURN`,
         `${outside} -j DROP`,
         ...served.map((set) => `${to(set)} -j RETURN`),
-        `${healthCheck} -j RETURN`,
+        `${healthCheck(lookup)} -j RETURN`,
         // The address is local, so that programs of this node would answer on other ports.
         elsewhere,
       ],
@@ -221,7 +223,7 @@ function filterChains({ family, mark, pods }: RuleContext): RuleChain[] {
 
 /** What is dropped whoever sends it. IPVS takes what this node sends before table filter sees it: mangle looks first. */
 function firewallChains({ family }: RuleContext): RuleChain[] {
-  const from = lookup(family, "dst,dst,src");
+  const from = commentedLookup(family, "dst,dst,src");
   const ranges = [
     `${from("KUBE-LOAD-BALANCER-SOURCE-CIDR")} -j RETURN`,
     `${from("KUBE-LOAD-BALANCER-SOURCE-IP")} -j RETURN`,
@@ -229,7 +231,7 @@ function firewallChains({ family }: RuleContext): RuleChain[] {
   ];
   const to = lookup(family, "dst,dst");
   const firewall = [
-    `${to("KUBE-LOAD-BALANCER-FW")} -j ${chains.sourceRanges}`,
+    `${commentedLookup(family, "dst,dst")("KUBE-LOAD-BALANCER-FW")} -j ${chains.sourceRanges}`,
     `${to("KUBE-NO-LOCAL-ENDPOINTS")} -j DROP`,
   ];
   return (["filter", "mangle"] as const).flatMap((table) => [
@@ -241,6 +243,14 @@ function firewallChains({ family }: RuleContext): RuleChain[] {
 /** Makes matches of sets that look at these parts of a packet. */
 function lookup(family: Family, parts: string): (set: SetName) => string {
   return (set) => `-m set --match-set ${nameIn(set, family)} ${parts}`;
+}
+
+/** As {@link lookup}, with the comment that kube-proxy's rule has. */
+function commentedLookup(family: Family, parts: string): (set: SetName) => string {
+  return (set) => {
+    const comment = ruleComments[set];
+    return `${comment === undefined ? "" : `-m comment --comment "${comment}" `}${lookup(family, parts)(set)}`;
+  };
 }
 
 function jump(table: Table, from: string, to: string, comment: string, match = ""): RuleJump {

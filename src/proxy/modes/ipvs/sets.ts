@@ -33,6 +33,31 @@ export type SetName = keyof typeof sets;
 /** The names of all sets. */
 export const setNames = Object.keys(sets) as readonly SetName[];
 
+/**
+ * The comments that rules have where they look into a set: kube-proxy's, which people and tools search for. None: Portolan
+ * alone has the set, or kube-proxy's rules have no comment.
+ */
+export const ruleComments: Partial<Record<SetName, string>> = {
+  "KUBE-LOOP-BACK": "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose",
+  "KUBE-CLUSTER-IP": "Kubernetes service cluster ip + port for masquerade purpose",
+  "KUBE-EXTERNAL-IP": "Kubernetes service external ip + port for masquerade and filter purpose",
+  "KUBE-EXTERNAL-IP-LOCAL": "Kubernetes service external ip + port with externalTrafficPolicy=local",
+  "KUBE-LOAD-BALANCER": "Kubernetes service lb portal",
+  "KUBE-LOAD-BALANCER-LOCAL": "Kubernetes service load balancer ip + port with externalTrafficPolicy=local",
+  "KUBE-LOAD-BALANCER-FW": "Kubernetes service load balancer ip + port for load balancer with sourceRange",
+  "KUBE-LOAD-BALANCER-SOURCE-IP": "Kubernetes service load balancer ip + port + source IP for packet filter purpose",
+  "KUBE-LOAD-BALANCER-SOURCE-CIDR":
+    "Kubernetes service load balancer ip + port + source cidr for packet filter purpose",
+  "KUBE-NODE-PORT-TCP": "Kubernetes nodeport TCP port for masquerade purpose",
+  "KUBE-NODE-PORT-LOCAL-TCP": "Kubernetes nodeport TCP port with externalTrafficPolicy=local",
+  "KUBE-NODE-PORT-UDP": "Kubernetes nodeport UDP port for masquerade purpose",
+  "KUBE-NODE-PORT-LOCAL-UDP": "Kubernetes nodeport UDP port with externalTrafficPolicy=local",
+  "KUBE-NODE-PORT-SCTP-HASH": "Kubernetes nodeport SCTP port for masquerade purpose with type 'hash ip:port'",
+  "KUBE-NODE-PORT-LOCAL-SCTP-HASH":
+    "Kubernetes nodeport SCTP port with externalTrafficPolicy=local with type 'hash ip:port'",
+  "KUBE-HEALTH-CHECK-NODE-PORT": "Kubernetes health check node port",
+};
+
 /** The longest name that the kernel takes. */
 const longestName = 31;
 

@@ -11,7 +11,10 @@ const tables: readonly Table[] = ["mangle", "filter", "nat"];
 
 /** What of the rules is not as it should be. */
 export interface RuleDifferences extends Rules {
-  /** By table, lines that delete the rules which stood while connections of the mode when it was left were under way. */
+  /**
+   * By table, lines that delete what is too much: jumps to the chains from elsewhere or under other conditions, which
+   * kube-proxy and the iptables mode have, and the chain that stood while connections of the mode that was left ended.
+   */
   readonly surplus: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -23,7 +26,10 @@ export async function compareRules(
   signal: AbortSignal,
 ): Promise<RuleDifferences> {
   const saved = await xtables.save(family, tables, signal);
-  const surplus = new Map(saved.map((table) => [table.name, removals(table, new Set([chains.draining]))]));
+  const draining = new Set<string>([chains.draining]);
+  const surplus = new Map(
+    saved.map((table) => [table.name, [...strayJumps(table, wanted), ...removals(table, draining)]]),
+  );
   return { ...missingRules(saved, wanted), surplus };
 }
 
@@ -129,6 +135,20 @@ async function reduceRules(xtables: Xtables, family: Family, kept: Rules, signal
   }
   const input = inputFor(missingRules(saved, kept), removed);
   if (input.length > 0) await xtables.restore(family, input, signal);
+}
+
+/** Lines that remove jumps to the wanted chains which are not wanted. */
+function strayJumps({ name: table, chains: present }: SavedTable, wanted: Rules): readonly string[] {
+  const targets = new Set(wanted.jumps.flatMap((jump) => (jump.table === table ? [jump.to] : [])));
+  const isWanted = (from: string, text: string) =>
+    wanted.jumps.some(
+      (jump) => jump.table === table && jump.from === from && canonicalRule(jump.rule) === canonicalRule(text),
+    );
+  return [...present.values()].flatMap(({ name, rules }) =>
+    rules
+      .filter(({ text }) => isOurs(table, name, text, targets) && !isWanted(name, text))
+      .map(({ text }) => `-D ${name} ${text}\n`),
+  );
 }
 
 /** Lines that remove chains of a table, those that are there, and the jumps to them. */
