@@ -1,11 +1,14 @@
 /** `portolan trace`: where a packet goes, and why. */
+import { writeFileSync } from "node:fs";
 import { intFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { type From, parseFrom, parseTo, resolveEnds, type To } from "../trace/ask/index.ts";
 import { explain } from "../trace/explain/index.ts";
-import { formatWalk, type Summary, summaryOf, walkAsJson } from "../trace/render/index.ts";
+import { formatWalk, type Summary, summaryOf, walkAsJson, walkAsSvg } from "../trace/render/index.ts";
+import { formatVerification } from "../trace/verify/report.ts";
+import { verify } from "../trace/verify/verify.ts";
 import { Cluster, type Question, walkCluster } from "../trace/walk/index.ts";
-import { type Command, commandHelp, exitStatus } from "./command.ts";
+import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 import { choiceProblems, refuse, snapshotFlags, takeSnapshots } from "./snapshots.ts";
 
 const flags = {
@@ -23,6 +26,14 @@ const flags = {
   ttl: intFlag(0, { help: "The packet's time to live, or hop limit." }),
   mark: stringFlag("0", { help: "The packet's mark, such as 0x4000." }, "number"),
   ...snapshotFlags,
+  svg: stringFlag(
+    "",
+    { help: "A file for a picture of the way: a lane for each place, a column for each hook." },
+    "file",
+  ),
+  verify: switchFlag(false, {
+    help: "Send that very packet, have the kernel trace it, and show where the two differ. Needs root; only from a pod, namespace or node of this machine.",
+  }),
   output: stringFlag("text", { help: "text or json.", shorthand: "o" }, "format"),
   verbose: switchFlag(false, {
     help: "Show every step, every way, the way back, and why rules do not match.",
@@ -60,7 +71,7 @@ export const trace: Command = {
   name: "trace",
   summary: "Tell where a packet goes, and why, without sending it",
   description:
-    "Follows the first packet of a connection from place to place, pods and other nodes included, and the answer back: hooks, rules, sets, translations, routes, bridges, links, tunnels, listening sockets. FROM is a pod (NAMESPACE/NAME, or the beginning of a name), a node, `node` for this one, `outside`, or an address; with --in, the address of a packet that comes in by that interface. TO is a Service or pod (NAME:PORT, NAMESPACE/NAME:PORT, the port by number or name), a node (NAME:PORT) or ADDRESS:PORT, with /tcp, /udp, /sctp or /icmp. svc/, pod/ and node/ before a name say what is meant. Nothing is sent and nothing is changed. What cannot be told is said, and both possibilities are followed.",
+    "Follows the first packet of a connection from place to place, pods and other nodes included, and the answer back: hooks, rules, sets, translations, routes, bridges, links, tunnels, listening sockets. FROM is a pod (NAMESPACE/NAME, or the beginning of a name), a node, `node` for this one, `outside`, or an address; with --in, the address of a packet that comes in by that interface. TO is a Service or pod (NAME:PORT, NAMESPACE/NAME:PORT, the port by number or name), a node (NAME:PORT) or ADDRESS:PORT, with /tcp, /udp, /sctp or /icmp. svc/, pod/ and node/ before a name say what is meant. Nothing is sent and nothing is changed (but see --verify). What cannot be told is said, and both possibilities are followed.",
   usage: "[flags] FROM TO",
   examples: [
     {
@@ -73,6 +84,11 @@ export const trace: Command = {
     {
       line: "portolan trace --snapshot node1.json.gz,node2.json.gz -v shop/cart-7d9 10.96.0.1:443",
       what: "every step, from the snapshots of two nodes",
+    },
+    { line: "portolan trace --svg way.svg shop/cart-7d9 shop/web", what: "the same as a picture" },
+    {
+      line: "portolan trace --verify --lab lab web-1 web:http",
+      what: "send the packet, and see whether it goes that way",
     },
     {
       line: "portolan trace --in eth0 --size 1500 192.0.2.10 198.51.100.1:30080",
@@ -95,6 +111,8 @@ export const trace: Command = {
     21: "depends on what is not known",
     22: "unknown",
     23: "it arrives, and the answer is lost",
+    24: "with --verify: the kernel does otherwise than the walk says",
+    25: "with --verify: the walk does not follow every way, so that nothing can be compared",
   },
   async run(args, context) {
     const { values, rest } = parseFlags(flags, args);
@@ -107,8 +125,10 @@ export const trace: Command = {
     const cluster = new Cluster(await takeSnapshots(values, context), mostSteps);
     try {
       const question = questionOf(cluster, from, to, values);
+      if (values.verify) return await sendAndCompare(cluster, question, context);
       const walked = walkCluster(cluster, question, { everyRule: verbose, answers: true });
       const explanation = explain(cluster, walked);
+      if (values.svg !== "") writeFileSync(values.svg, walkAsSvg(walked, explanation));
       const json = values.output === "json";
       context.out(json ? walkAsJson(walked, explanation) : formatWalk(walked, { verbose, explanation }));
       return statuses[summaryOf(walked)];
@@ -118,6 +138,16 @@ export const trace: Command = {
     }
   },
 };
+
+/** Exit statuses by how a walk and the kernel relate. */
+const agreement = { agrees: exitStatus.ok, differs: 24, "not compared": 25 } as const;
+
+async function sendAndCompare(cluster: Cluster, question: Question, context: CommandContext): Promise<number> {
+  const verification = await verify(cluster, question, context.signal);
+  const nameOf = (place: string, index: number) => cluster.world(place)?.linkName(index) ?? String(index);
+  context.out(formatVerification(verification, nameOf));
+  return agreement[verification.comparison.kind];
+}
 
 type Values = ReturnType<typeof parseFlags<typeof flags>>["values"];
 
@@ -153,6 +183,8 @@ function endsOf(values: Values, [from, to, ...more]: readonly string[]): { reado
   if (!(markOf(values) <= 0xffff_ffff)) problems.push(`--mark ${values.mark}: must be a number of 32 bits`);
   if (values.output !== "text" && values.output !== "json")
     problems.push(`--output ${values.output}: must be text or json`);
+  if (values.verify && values.snapshot.length > 0)
+    problems.push("--verify and --snapshot: packets are sent here and now, not in a file");
   refuse([...problems, ...choiceProblems(values)]);
   if (start === undefined || target === undefined) throw new TypeError("the problems were not told");
   return { from: start, to: target };

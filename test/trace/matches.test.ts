@@ -8,7 +8,7 @@ import type { Expression } from "../../src/kernel/nftables/index.ts";
 import { FirstPacket } from "../../src/kernel/sockets/firstpacket.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import { capture, type Snapshot } from "../../src/trace/snapshot/index.ts";
-import { type Question, walk } from "../../src/trace/walk/index.ts";
+import { type Question, stepsOf, walk } from "../../src/trace/walk/index.ts";
 import { TestNetwork } from "../support/network.ts";
 
 const network = new TestNetwork("match");
@@ -281,6 +281,75 @@ for (const variant of ["nft", "legacy"] as const) {
     for (const table of ["mangle", "raw"]) node.exec(program, ["-t", table, "-F"]);
     context.diagnostic(`${tried.length} matches with ${packets.length} packets; ${said} times it depends`);
     assert.ok(tried.length > 40, `only ${tried.length} matches could be loaded`);
+    assert.deepEqual(problems, []);
+  });
+}
+
+/** Targets, each with a match that tells whether it did its work. */
+const changes: readonly (readonly [target: string, match: string])[] = [
+  ["-j MARK --set-mark 0x5", "-m mark --mark 5"],
+  ["-j MARK --set-xmark 0x0/0x1", "-m mark --mark 4"],
+  ["-j CONNMARK --set-mark 0x6", "-m connmark --mark 6"],
+  ["-j CONNMARK --save-mark", "-m connmark --mark 4"],
+  ["-j CONNMARK --set-xmark 0x3/0xff", "-m connmark --mark 3"],
+  ["-j CONNMARK --restore-mark --nfmask 0xf0 --ctmask 0xff", "-m mark --mark 0x7"],
+  ["-j CONNMARK --restore-mark", "-m mark --mark 3"],
+  ["-j CONNMARK --set-mark 0x1 --left-shift-mark 3", "-m connmark --mark 8"],
+  ["-j DSCP --set-dscp 8", "-m dscp --dscp 8"],
+  ["-j TOS --set-tos 0x10/0xff", "-m tos --tos 0x10"],
+  ["-j TOS --xor-tos 0x08", "-m tos --tos 0x18"],
+  ["-j TTL --ttl-set 9", "-m ttl --ttl-eq 9"],
+  ["-j TTL --ttl-inc 2", "-m ttl --ttl-eq 11"],
+  ["-j TTL --ttl-dec 1", "-m ttl --ttl-lt 11"],
+  ["-j CLASSIFY --set-class 1:2", "-m mark --mark 3"],
+  ["-j TCPMSS -p tcp --tcp-flags SYN SYN --set-mss 1000", "-p tcp"],
+  ["-j CHECKSUM --checksum-fill", "-p udp"],
+  ["-j LOG", "-p tcp"],
+  ["-j NFLOG", "-p udp"],
+];
+
+for (const variant of ["nft", "legacy"] as const) {
+  test(`iptables-${variant}: what targets change is seen by the rules behind them`, async (context) => {
+    const program = `iptables-${variant}`;
+    for (const table of ["mangle", "raw"]) node.exec(program, ["-t", table, "-F"]);
+    const tried = changes.filter((_, i) => {
+      try {
+        node.exec(program, ["-t", "mangle", "-N", `T${i}`]);
+        node.exec(program, ["-t", "mangle", "-A", `T${i}`, ...(changes[i]?.[0] ?? "").split(" ")], { stdio: "pipe" });
+        return true;
+      } catch {
+        node.exec(program, ["-t", "mangle", "-X", `T${i}`]);
+        return false;
+      }
+    });
+    const numbers = tried.map((each) => changes.indexOf(each));
+    const lines = numbers.flatMap((i) => [`-A T${i} ${changes[i]?.[1]}`, `-A FORWARD -j T${i}`]);
+    node.exec(`${program}-restore`, ["--noflush"], { input: `*mangle\n${lines.join("\n")}\nCOMMIT\n` });
+    node.exec(program, ["-t", "raw", "-A", "PREROUTING", "-i", "eth1", "-j", "DROP"]);
+    const snapshot = await capture(node.namespace);
+    const problems: string[] = [];
+    for (const packet of packets) {
+      const { name, ...header } = packet;
+      flushConntrack(tracker);
+      node.exec(program, ["-t", "mangle", "-Z"]);
+      await send(packet);
+      const question: Question = {
+        input: "eth0",
+        packet: { family: "IPv4", source: from, destination: to, ...header },
+      };
+      const { ends } = walk(snapshot, question);
+      assert.equal(ends.length, 1, JSON.stringify(ends.map(({ state }) => state.assumptions)));
+      const steps = ends.flatMap(({ state }) => stepsOf(state));
+      for (const i of numbers) {
+        const followed = steps.some((step) => step.kind === "rule" && step.chain === `T${i}` && step.number === 2);
+        const seen = (counters(program, `T${i}`)[1] ?? 0) > 0;
+        if (followed !== seen)
+          problems.push(`${name}: ${changes[i]?.join(" then ")}: the kernel ${seen}, the walk ${followed}`);
+      }
+    }
+    for (const table of ["mangle", "raw"]) node.exec(program, ["-t", table, "-F"]);
+    context.diagnostic(`${tried.length} targets`);
+    assert.ok(tried.length > 12, `only ${tried.length} targets could be loaded`);
     assert.deepEqual(problems, []);
   });
 }

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { enterNamespace } from "../../src/kernel/namespace.ts";
-import { type Address, familyOf } from "../../src/net/address.ts";
+import { type Address, familyOf, isLoopback } from "../../src/net/address.ts";
 import { iptablesFactory } from "../../src/proxy/modes/iptables/index.ts";
 import type { ModeFactory } from "../../src/proxy/modes/mode.ts";
 import { nftables } from "../../src/proxy/modes/nftables/index.ts";
@@ -61,7 +61,9 @@ for (const [label, factory] of factories) {
 
 /** The rows of a file, and as many other pairs of a place and a target, or something near one. */
 function shotsOf(cast: Cast, file: FlowFile, random: Random): readonly Shot[] {
-  const rows = file.rows.filter(({ to }) => to.protocol !== "SCTP");
+  // What is sent to loopback stays with its sender.
+  const sendable = (from: Place, to: Address) => from.site === "node" || !isLoopback(to);
+  const rows = file.rows.filter(({ from, to }) => to.protocol !== "SCTP" && sendable(from, to.address));
   const [some] = rows;
   if (some === undefined) return [];
   const everybody = [...places.values()];
@@ -71,7 +73,8 @@ function shotsOf(cast: Cast, file: FlowFile, random: Random): readonly Shot[] {
     const { to } = random.of(...rows);
     const port = random.percent(80) ? to.port : to.port + 1;
     const protocol = random.percent(70) ? to.protocol : random.of("TCP", "UDP");
-    return shotOf(cast, random.of(...everybody), to.address, protocol === "SCTP" ? "TCP" : protocol, port);
+    const from = random.of(...everybody.filter((each) => sendable(each, to.address)));
+    return shotOf(cast, from, to.address, protocol === "SCTP" ? "TCP" : protocol, port);
   });
   return [
     ...(many ? rows.slice(0, 2) : rows).map(({ from, to }: Row) =>

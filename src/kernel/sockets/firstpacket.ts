@@ -125,8 +125,10 @@ export class FirstPacket implements Disposable {
     } catch (error) {
       if (isSystemError(error, "EAGAIN")) return { kind: "nothing" };
       if (isSystemError(error, "ENOTCONN")) return { kind: "nothing" };
-      if (error instanceof Error && "code" in error) return { kind: "error", code: String(error.code) };
-      throw error;
+      if (!(error instanceof Error && "code" in error)) throw error;
+      // Asked again, the socket says EPIPE.
+      this.#error = String(error.code);
+      return { kind: "error", code: this.#error };
     }
   }
 

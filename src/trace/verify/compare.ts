@@ -78,13 +78,14 @@ function partingOf(
 function alike(kernel: string | undefined, walk: string | undefined): boolean {
   if (kernel === undefined || walk === undefined) return false;
   if (kernel === walk) return true;
-  if (walk.endsWith(andSo)) return kernel.startsWith(walk.slice(0, -andSo.length));
-  if (!walk.includes("?")) return false;
-  const words = kernel.split(" ");
+  const theirs = kernel.split(" ");
+  const ours = walk.split(" ");
+  const open = ours.at(-1) === andSo;
+  if (open ? ours.length > theirs.length : ours.length !== theirs.length) return false;
   const host = (word: string) => word.slice(0, word.lastIndexOf(":"));
-  return walk
-    .split(" ")
-    .every((word, i) => word === words[i] || (word.includes(":?") && host(word) === host(words[i] ?? "")));
+  return ours
+    .slice(0, open ? -1 : undefined)
+    .every((word, i) => word === theirs[i] || (word.includes(":?") && host(word) === host(theirs[i] ?? "")));
 }
 
 /** The account in lines. */

@@ -5,7 +5,7 @@ import { findNamespaces, inNamespace } from "../../kernel/namespace.ts";
 import type { TraceStep } from "../../kernel/nftables/index.ts";
 import { FirstPacket, type Reaction } from "../../kernel/sockets/firstpacket.ts";
 import { errorText } from "../../telemetry/log.ts";
-import { type Cluster, type Question, type Walk, walkCluster } from "../walk/index.ts";
+import { type Cluster, type Ended, type Question, stepsOf, type Walk, walkCluster } from "../walk/index.ts";
 import type { World } from "../walk/world.ts";
 import { type Account, accountOf, sortSteps } from "./account.ts";
 import { type Comparison, compareWalk } from "./compare.ts";
@@ -90,10 +90,11 @@ export async function verify(cluster: Cluster, question: Question, signal: Abort
   };
   const walk = walkCluster(cluster, asked, { everyBranch: true });
   const nameOf = (place: string, index: number) => cluster.world(place)?.linkName(index) ?? String(index);
+  const comparison = compareWalk(walk, accounts, nameOf);
   return {
     walk,
-    comparison: compareWalk(walk, accounts, nameOf),
-    accounts,
+    comparison,
+    accounts: comparison.kind === "agrees" ? inOrder(accounts, comparison.way) : accounts,
     reaction: sender.reaction(),
     unwatched,
     legacy: cluster.worlds
@@ -103,6 +104,13 @@ export async function verify(cluster: Cluster, question: Question, signal: Abort
 }
 
 const tcp = 6;
+
+/** In the order in which the packet came to the places. */
+function inOrder(accounts: ReadonlyMap<string, Account>, { state }: Ended): ReadonlyMap<string, Account> {
+  const visited = stepsOf(state).flatMap((step) => (step.kind === "place" ? [step.place] : []));
+  const rank = (place: string) => visited.indexOf(place);
+  return new Map([...accounts].toSorted(([a], [b]) => rank(a) - rank(b)));
+}
 
 function isEcho(protocol: number): boolean {
   return protocol === 1 || protocol === 58;
