@@ -3,6 +3,10 @@ import { after, before, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { serve, type TestServer } from "../../testing.ts";
 import { type ScriptedServer, scriptedServer } from "../../testserver.ts";
+import { TYPE } from "../../wire/codes.ts";
+import { makeQuery } from "../../wire/message.ts";
+import { parseRecord } from "../../wire/parse.ts";
+import { Entry, Store } from "./store.ts";
 
 let upstream: ScriptedServer;
 before(async () => {
@@ -158,6 +162,31 @@ test("a flood of names does not grow the cache", async () => {
   await server.text("keep.example. A");
   assert.equal(upstream.asked, asked);
   server.stop();
+});
+
+test("large replies take the place of more than one", () => {
+  const evicted: number[] = [];
+  const store = new Store(4, () => evicted.push(store.size));
+  const reply = (count: number) => ({
+    ...makeQuery(1, "a.", TYPE.A),
+    answer: Array.from({ length: count }, () => parseRecord("a. 60 IN A 192.0.2.1")),
+  });
+  for (const [key, count] of [
+    ["a", 1],
+    ["b", 8],
+    ["c", 8],
+    ["d", 15],
+  ] as const)
+    store.set(key, new Entry(reply(count), 0, 60));
+  assert.equal(store.size, 4);
+  store.set("e", new Entry(reply(10), 0, 60));
+  assert.deepEqual(
+    ["a", "b", "c", "d", "e"].filter((key) => store.get(key) !== undefined),
+    ["d", "e"],
+  );
+  store.set("f", new Entry(reply(4000), 0, 60));
+  assert.equal(store.size, 0, "one that is larger than all together is not kept");
+  assert.equal(evicted.length, 6);
 });
 
 test("faults of the directive are reported", async () => {
