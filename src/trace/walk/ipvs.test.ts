@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type CountedDestination, serviceFlag } from "../../kernel/ipvs/index.ts";
+import { parseAddress } from "../../net/address.ts";
+import { parsePrefix } from "../../net/prefix.ts";
+import type { BalancedService, Snapshot } from "../snapshot/types.ts";
+import { type Question, walk } from "./index.ts";
+
+const vip = parseAddress("10.96.0.1");
+
+/** A node that has the address of a service and reaches 10.244.0.0/16 by eth1. */
+function node(services: readonly BalancedService[], more: Partial<Snapshot> = {}): Snapshot {
+  const link = (index: number, name: string) =>
+    ({
+      index,
+      name,
+      hardware: 1,
+      loopback: false,
+      up: true,
+      running: true,
+      noArp: true,
+      operState: "up",
+      mtu: 1500,
+    }) as const;
+  const route = { protocol: 2, scope: 0, priority: 0, tos: 0 } as const;
+  return {
+    schemaVersion: 1,
+    name: "node",
+    time: "",
+    kernel: "",
+    links: [link(2, "eth0"), link(3, "eth1")],
+    addresses: [],
+    neighbours: [],
+    fdb: [],
+    rules: [254, 255].map((table, i) => ({
+      family: "IPv4",
+      priority: 1 - i,
+      action: { kind: "lookup", table },
+      invert: false,
+      vrf: false,
+    })),
+    routes: [
+      { ...route, type: "local", destination: parsePrefix(`${vip}/32`), table: 255, nextHops: [] },
+      { ...route, type: "local", destination: parsePrefix("192.0.2.1/32"), table: 255, nextHops: [] },
+      {
+        ...route,
+        type: "unicast",
+        destination: parsePrefix("10.244.0.0/16"),
+        table: 254,
+        nextHops: [{ interface: 3, weight: 1, onLink: false, dead: false, linkDown: false }],
+      },
+    ],
+    sysctls: { "net/ipv4/vs/conntrack": "1" },
+    nftables: { generation: 1, consistent: true, tables: [], chains: [], rules: [], sets: [], objects: [] },
+    iptables: [],
+    ipsets: [],
+    ipvs: { services, timeouts: { tcp: 900, tcpFin: 120, udp: 300 } },
+    conntrack: [],
+    sockets: [{ protocol: "TCP", address: parseAddress("0.0.0.0"), port: 8080 }],
+    missing: [],
+    ...more,
+  };
+}
+
+const destination = (address: string, weight = 1, more: Partial<CountedDestination> = {}): CountedDestination => ({
+  address: parseAddress(address),
+  port: 8080,
+  forwarding: "masquerade",
+  weight,
+  active: 0,
+  inactive: 0,
+  persistent: 0,
+  ...more,
+});
+
+const service = (
+  destinations: readonly CountedDestination[],
+  more: Partial<BalancedService> = {},
+): BalancedService => ({
+  key: { kind: "address", address: vip, protocol: "TCP", port: 80 },
+  scheduler: "rr",
+  flags: 0,
+  timeout: 0,
+  netmask: 32,
+  destinations,
+  ...more,
+});
+
+const question: Question = {
+  input: "eth0",
+  packet: {
+    family: "IPv4",
+    source: parseAddress("203.0.113.5"),
+    destination: vip,
+    protocol: 6,
+    sourcePort: 40_000,
+    destinationPort: 80,
+  },
+};
+
+/** Where packets end: `forwarded 10.244.0.1:8080 0.5`. */
+const ends = (snapshot: Snapshot, packet: Partial<Question["packet"]> = {}) =>
+  walk(snapshot, { ...question, packet: { ...question.packet, ...packet } })
+    .ends.map(({ outcome, state }) =>
+      "to" in outcome
+        ? `${outcome.kind} ${outcome.to.address}:${outcome.to.port} ${state.probability}`
+        : `${outcome.kind} ${"how" in outcome ? outcome.how : "why" in outcome ? outcome.why : outcome.by}`,
+    )
+    .sort();
+
+test("each destination with a weight may be chosen, by schedulers that weigh with its share", () => {
+  const all = [destination("10.244.0.1", 1), destination("10.244.0.2", 3), destination("10.244.0.3", 0)];
+  assert.deepEqual(ends(node([service(all)])), ["forwarded 10.244.0.1:8080 0.5", "forwarded 10.244.0.2:8080 0.5"]);
+  assert.deepEqual(ends(node([service(all, { scheduler: "wrr" })])), [
+    "forwarded 10.244.0.1:8080 0.25",
+    "forwarded 10.244.0.2:8080 0.75",
+  ]);
+  assert.deepEqual(ends(node([service(all, { scheduler: "fo" })])), ["forwarded 10.244.0.2:8080 1"]);
+  const full = destination("10.244.0.2", 9, { upperThreshold: 5, active: 4, inactive: 1 });
+  assert.deepEqual(ends(node([service([destination("10.244.0.1"), full])])), ["forwarded 10.244.0.1:8080 1"]);
+});
+
+test("a hash may fall on a destination that takes nothing, unless the service falls back", () => {
+  const all = [destination("10.244.0.1"), destination("10.244.0.2", 0)];
+  const [reached, refused] = ends(node([service(all, { scheduler: "sh" })]));
+  assert.equal(reached, "forwarded 10.244.0.1:8080 1");
+  assert.match(refused ?? "", /^rejected/);
+  const flags = serviceFlag.hashFallback;
+  assert.deepEqual(ends(node([service(all, { scheduler: "sh", flags })])), ["forwarded 10.244.0.1:8080 1"]);
+});
+
+test("a service without destinations refuses, and its other ports are the node's own", () => {
+  assert.deepEqual(ends(node([service([])])), ["rejected ICMP error port unreachable"]);
+  const snapshot = node([service([destination("10.244.0.1")])]);
+  assert.deepEqual(ends(snapshot, { destinationPort: 8080 }), [`delivered ${vip}:8080 1`]);
+});
+
+test("a service may be found by the packet's mark, and keeps the port of a destination without one", () => {
+  const byMark = service([destination("10.244.0.1", 1, { port: 0 })], {
+    key: { kind: "mark", family: "IPv4", mark: 7 },
+  });
+  assert.deepEqual(ends(node([byMark]), { mark: 7 }), ["forwarded 10.244.0.1:80 1"]);
+  assert.match(ends(node([byMark]))[0] ?? "", /^no socket/);
+});
+
+test("destinations of this node are delivered; others are reached as their method says", () => {
+  assert.deepEqual(ends(node([service([destination("192.0.2.1")])])), ["delivered 192.0.2.1:8080 1"]);
+  const direct = destination("10.244.0.1", 1, { forwarding: "route" });
+  const { ends: routed } = walk(node([service([direct])]), question);
+  const [end] = routed;
+  assert.ok(end?.outcome.kind === "forwarded" && end.outcome.to.address === vip);
+  assert.equal(end.outcome.gateway, "10.244.0.1");
+  const tunnel = destination("10.244.0.1", 1, { forwarding: "tunnel" });
+  assert.match(ends(node([service([tunnel])]))[0] ?? "", /^unknown .*tunnel/);
+});
+
+test("what IPVS would say is unknown where it could not be read, or where the port is not known", () => {
+  const { ipvs: _, ...without } = node([]);
+  assert.match(ends({ ...without, missing: ["IPVS: Operation not permitted"] })[0] ?? "", /^unknown/);
+  const { destinationPort: __, ...packet } = question.packet;
+  const [only] = walk(node([service([destination("10.244.0.1")])]), { ...question, packet }).ends;
+  assert.equal(only?.outcome.kind, "unknown");
+});
