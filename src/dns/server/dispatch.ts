@@ -2,6 +2,7 @@
 import { CLASS, OPCODE, RCODE, rcodeName, TYPE } from "../wire/codes.ts";
 import { decodeBody, encodeMessage, FLAG, HEADER_SIZE, type Message, readHeader } from "../wire/message.ts";
 import { Reader, WireError } from "../wire/reader.ts";
+import type { ResourceRecord } from "../wire/record.ts";
 import { Writer } from "../wire/writer.ts";
 import { type DnsLog, messageOf } from "./log.ts";
 import { type Next, type Outcome, type Reply, rcodeOf, ServeError } from "./plugin.ts";
@@ -19,9 +20,10 @@ export interface Served {
 
 /**
  * Takes a reply away: called once for each message, with undefined if there is nothing to send; for a zone transfer
- * several times, with `more` for all but the last part. The bytes are a view that is valid only during the call.
+ * several times, with `more` for all but the last part. The bytes are a view that is valid only during the call. After
+ * a part it may give a promise of when the next one is welcome, which is rejected if none is any more.
  */
-export type Send = (bytes: Uint8Array | undefined, more?: boolean) => void;
+export type Send = (bytes: Uint8Array | undefined, more?: boolean) => Promise<void> | void;
 
 /** How often a query may make the server ask itself. */
 const maxDepth = 8;
@@ -121,15 +123,20 @@ export class Dispatcher {
   }
 
   #finish(query: Query, answer: Reply, send: Send): void {
-    let size = 0;
-    let sent = answer;
-    if (answer !== undefined) {
-      sent = withEdns(query.message, answer);
-      size = sendInParts(query, sent, send);
-    } else {
+    if (answer === undefined) {
       send(undefined);
+      tellSent(query, undefined, 0);
+      return;
     }
-    for (const done of query.state.onSent) done(sent, size);
+    const sent = withEdns(query.message, answer);
+    const { records } = query.state;
+    if (records !== undefined && sent.rcode === RCODE.NOERROR) {
+      void sendZone(query, sent, records, send).then((size) => tellSent(query, sent, size));
+      return;
+    }
+    const bytes = encodeSafely(query, sent);
+    send(bytes);
+    tellSent(query, sent, bytes.length);
   }
 
   #dropped(query: Query, rcode: number): void {
@@ -156,24 +163,49 @@ function readQuery(bytes: Uint8Array): Message | number | undefined {
   }
 }
 
-/** Sends a reply: in one message, or a zone transfer over a stream in as many as it needs. Returns the bytes sent. */
-function sendInParts(query: Query, message: Message, send: Send): number {
-  let bytes = encodeSafely(query, message);
-  const transfer = query.type === TYPE.AXFR || query.type === TYPE.IXFR;
-  const stream = query.client.protocol === "tcp" || query.client.protocol === "tls";
-  let size = bytes.length;
-  let sent = bytes.readUInt16BE(6);
-  while (transfer && stream && sent > 0 && sent < message.answer.length) {
-    bytes.writeUInt16BE(bytes.readUInt16BE(2) & ~FLAG.TC, 2);
-    send(bytes, true);
-    bytes = encodeSafely(query, { ...message, answer: message.answer.slice(sent) });
-    size += bytes.length;
-    const count = bytes.readUInt16BE(6);
-    if (count === 0) break;
-    sent += count;
+function tellSent(query: Query, answer: Reply, size: number): void {
+  for (const tell of query.state.onSent) tell(answer, size);
+}
+
+/** Records that are tried to fit into one message of a zone transfer. */
+const batch = 500;
+
+/**
+ * Sends the records of a zone in as many messages as they need, no faster than the client takes them.
+ *
+ * @returns the bytes sent.
+ */
+async function sendZone(
+  query: Query,
+  message: Message,
+  records: Iterable<ResourceRecord>,
+  send: Send,
+): Promise<number> {
+  const rest = records[Symbol.iterator]();
+  let answer: ResourceRecord[] = [];
+  let size = 0;
+  try {
+    for (let ended = false; ; ) {
+      while (!ended && answer.length < batch) {
+        const next = rest.next();
+        if (next.done) ended = true;
+        else answer.push(next.value);
+      }
+      const bytes = encodeSafely(query, { ...message, answer });
+      const written = bytes.readUInt16BE(6);
+      answer = answer.slice(written);
+      // What is left over comes in the next message, unless there is a record that fits into none.
+      const more = written > 0 && (!ended || answer.length > 0);
+      if (more) bytes.writeUInt16BE(bytes.readUInt16BE(2) & ~FLAG.TC, 2);
+      size += bytes.length;
+      const welcome = send(bytes, more);
+      if (!more) return size;
+      await welcome;
+    }
+  } catch {
+    send(undefined);
+    return size;
   }
-  send(bytes);
-  return size;
 }
 
 /** The reply's bytes; if a plugin made something that cannot be written, SERVFAIL. */

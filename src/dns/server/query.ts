@@ -2,6 +2,7 @@
 
 import type { Family } from "../../net/address.ts";
 import type { Message, Question } from "../wire/message.ts";
+import type { ResourceRecord } from "../wire/record.ts";
 
 /** How a query came in. */
 export type Protocol = "udp" | "tcp" | "tls" | "https" | "grpc";
@@ -36,6 +37,8 @@ export class QueryState {
   path: Visit[] | undefined;
   /** The largest reply over UDP that the server wants to send, in bytes (at most 4096), whatever the client takes. */
   udpSize = 4096;
+  /** Of a zone transfer: the records that the answer section of the reply is to have, in as many messages as they need. */
+  records: Iterable<ResourceRecord> | undefined;
   /** How often the server has asked itself on behalf of this query. */
   depth = 0;
   /** Called when the reply is on its way, with it (undefined if the query was dropped) and its size in bytes. */

@@ -99,19 +99,19 @@ export class TransferHandler implements Handler {
   }
 
   #answer(query: Query, records: Iterable<ResourceRecord>): Outcome {
-    const { message, client, type, name } = query;
-    if (client.protocol === "udp") {
+    const { message, client, type, name, state } = query;
+    if (client.protocol !== "tcp" && client.protocol !== "tls") {
       // Over UDP an IXFR may be answered with the SOA, so that the client comes again over TCP (RFC 1995 2).
       const [soa] = records;
       return type === TYPE.IXFR && soa !== undefined
         ? reply(message, { answer: [soa] })
         : errorReply(message, RCODE.FORMERR);
     }
-    const answer = [...records];
-    this.#site.env.log
-      .plugin("transfer")
-      .info(`Outgoing transfer of ${answer.length} records of zone ${name} to ${client.address}`);
-    return reply(message, { answer });
+    const log = this.#site.env.log.plugin("transfer");
+    state.records = counted(records, (count) => {
+      log.info(`Outgoing transfer of ${count} records of zone ${name} to ${client.address}`);
+    });
+    return reply(message);
   }
 
   async #notify(zone: string, { address, port }: { readonly address: Address; readonly port: number }): Promise<void> {
@@ -134,4 +134,14 @@ export class TransferHandler implements Handler {
     }
     exchange.close();
   }
+}
+
+/** The records, and their number at their end. */
+function* counted(records: Iterable<ResourceRecord>, tell: (count: number) => void): Generator<ResourceRecord> {
+  let count = 0;
+  for (const record of records) {
+    count++;
+    yield record;
+  }
+  tell(count);
 }

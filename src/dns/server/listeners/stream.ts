@@ -81,16 +81,35 @@ class StreamConnection {
     this.#dispatcher().handle(message, this.#client, (bytes, more = false) => {
       const wasBusy = this.#busy();
       if (!more) this.#pending--;
-      if (this.#socket.destroyed) return;
+      if (this.#socket.destroyed) return more ? Promise.reject(new Error("the client has gone")) : undefined;
       if (bytes !== undefined) {
         const frame = Buffer.allocUnsafe(2 + bytes.length);
         frame.writeUInt16BE(bytes.length, 0);
         frame.set(bytes, 2);
         this.#socket.write(frame);
       }
-      if (more) return;
+      if (more) return this.#welcome();
       if (wasBusy) setImmediate(() => this.#read());
       else this.#endIfDone();
+      return undefined;
+    });
+  }
+
+  /** When the client has taken enough of what was written; rejected if it never will. */
+  #welcome(): Promise<void> | undefined {
+    this.#wait();
+    const socket = this.#socket;
+    if (socket.writableLength <= maxBacklog) return undefined;
+    return new Promise((resolve, reject) => {
+      const settle = (act: () => void) => () => {
+        socket.off("drain", drained);
+        socket.off("close", closed);
+        act();
+      };
+      const drained = settle(resolve);
+      const closed = settle(() => reject(new Error("the client has gone")));
+      socket.on("drain", drained);
+      socket.on("close", closed);
     });
   }
 
