@@ -28,7 +28,8 @@ export function runHook(hook: IpHook, states: readonly State[], world: World, re
   const chains = hooked(world, hook, [family, "inet"]);
   const where = { family, hook } as const;
   const visitors: Visitor[] = [];
-  if (hook === "prerouting" || hook === "output") {
+  const tracks = world.tracks(family);
+  if (tracks && (hook === "prerouting" || hook === "output")) {
     visitors.push({
       priority: conntrackPriority,
       visit: (all) => ({ states: all.map((state) => track(world, state)), ended: [] }),
@@ -42,7 +43,7 @@ export function runHook(hook: IpHook, states: readonly State[], world: World, re
     });
   }
   const nat = chains.filter(({ base }) => base?.type === "nat");
-  if (hook !== "forward") {
+  if (tracks && hook !== "forward") {
     visitors.push({
       priority: natPriority[hook],
       visit: (all) =>

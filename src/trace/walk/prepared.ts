@@ -6,6 +6,7 @@ import type { Snapshot } from "../snapshot/types.ts";
 import { translateLegacy } from "./legacy.ts";
 import { Routing } from "./routing.ts";
 import { type FullSet, SetIndex } from "./sets.ts";
+import { trackingFamilies } from "./tracking.ts";
 
 /** Names something in a table. */
 export interface Place {
@@ -34,6 +35,7 @@ export class Prepared {
   readonly fdb: ReadonlyMap<string, readonly FdbEntry[]>;
   /** Base chains that are in use, in the order in which the kernel lists them. */
   readonly baseChains: readonly Chain[];
+  readonly #tracking: ReadonlySet<TableFamily> | undefined;
   readonly #chains = new Map<string, Chain>();
   readonly #rules = new Map<string, Rule[]>();
   readonly #sets: ReadonlyMap<string, FullSet>;
@@ -64,8 +66,16 @@ export class Prepared {
       }
     }
     this.baseChains = baseChains;
+    // Where connections are known, or IPVS works, somebody has asked, whoever it was.
+    const always = snapshot.conntrack.length > 0 || snapshot.ipvs !== undefined;
+    this.#tracking = always ? undefined : trackingFamilies([...this.#rules.values()].flat());
     this.#sets = new Map(sets.map((set) => [key(set, set.set), set]));
     this.#objects = new Map(objects.map((object) => [key(object, `${object.type} ${object.name}`), object]));
+  }
+
+  /** Whether connections are tracked; where they are not, chains of type nat are not asked either. */
+  tracks(family: "ip" | "ip6"): boolean {
+    return this.#tracking === undefined || this.#tracking.has(family) || this.#tracking.has("inet");
   }
 
   chain(place: Place, name: string): Chain | undefined {

@@ -45,6 +45,11 @@ export class World {
     this.routing = this.#prepared.routing;
   }
 
+  /** Whether connections of a family are tracked here. */
+  tracks(family: "ip" | "ip6"): boolean {
+    return this.#prepared.tracks(family);
+  }
+
   /** Takes from what may be done. @returns false once it is used up. */
   spend(steps: number): boolean {
     return this.#budget.spend(steps);

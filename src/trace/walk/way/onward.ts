@@ -66,7 +66,9 @@ export function each(states: readonly State[], work: (state: State) => Passage):
 
 /** Packets of one place that go on differently, each with its own. */
 export function eachOnward(states: readonly State[], work: (state: State) => Onward): Onward {
-  return together(...states.map(work));
+  // Not as arguments: there may be too many.
+  const parts = states.map(work);
+  return { moves: parts.flatMap(({ moves }) => moves), ended: parts.flatMap(({ ended }) => ended) };
 }
 
 /** The packet as it is once it has left a network namespace: without all that the kernel keeps beside it. */
