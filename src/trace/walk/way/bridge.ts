@@ -12,7 +12,7 @@ import type { World } from "../world.ts";
 import { resolve, transmit } from "./link.ts";
 import { eachOnward, end, move, type Onward, run, type Setting, together } from "./onward.ts";
 import { unfollowed } from "./receive.ts";
-import { routeIncoming, routeOutgoing } from "./route.ts";
+import { routeIncoming } from "./route.ts";
 
 /** `BR_STATE_FORWARDING`. */
 const forwarding = 3;
@@ -59,15 +59,11 @@ function prerouting({ recording }: Setting, world: World): (states: readonly Sta
 /** Rules have changed the destination of a bridged packet: it is routed, and stays on the bridge where that leads there. */
 function redirected(setting: Setting, world: World, bridge: Link, state: State): Onward {
   const routed = routeIncoming(world, state);
-  const [first] = routed.ended;
-  // Where this place does not forward, what stays on the bridge is bridged all the same.
-  const passing =
-    first?.outcome.kind === "forwarding off" ? routeOutgoing(world, state) : { states: routed.states, ended: [] };
-  const onBridge = passing.states.filter(({ way }) => way?.output === bridge.index && way.kind !== "local");
-  const elsewhere = routed.states.filter(({ way }) => way?.output !== bridge.index || way.kind === "local");
-  const ended = first?.outcome.kind === "forwarding off" && onBridge.length > 0 ? [] : routed.ended;
+  const isOnBridge = ({ way }: State) => way?.output === bridge.index && way.kind !== "local";
+  const onBridge = routed.states.filter(isOnBridge);
+  const elsewhere = routed.states.filter((each) => !isOnBridge(each));
   return together(
-    { moves: [], ended },
+    { moves: [], ended: routed.ended },
     eachOnward(elsewhere, (each) => passUp(setting, world, bridge, each, true)),
     eachOnward(onBridge, (each) => {
       const receiver = resolve(setting.cluster, { world, link: bridge }, each.way?.gateway ?? each.packet.destination);
