@@ -13,24 +13,15 @@ export function runNat(expression: Nat | Masq | Redir, thread: Thread, context: 
   return translate(thread, expression, range, context);
 }
 
-/** The branches of a translation: the rule ends with it. */
+/** Translates; the rule ends with it. */
 export function translate(
   thread: Thread,
   nat: Nat | Masq | Redir,
   range: NatRange,
   { where, world }: Context,
 ): readonly Next[] {
-  const all = applyNat(nat, range, thread.state, where, world);
-  if (all === undefined) return lost(thread, "what it translates to is not known");
-  return all.flatMap(({ state, effect, share }) =>
-    end(
-      {
-        ...thread,
-        state: { ...state, probability: state.probability * share },
-        effects: [...thread.effects, effect],
-        ...(all.length > 1 && { choice: `1 of ${all.length}` }),
-      },
-      { kind: "accept" },
-    ),
-  );
+  const translated = applyNat(nat, range, thread.state, where, world);
+  if (translated === undefined) return lost(thread, "what it translates to is not known");
+  const { state, effect } = translated;
+  return end({ ...thread, state, effects: [...thread.effects, effect] }, { kind: "accept" });
 }

@@ -88,7 +88,7 @@ function changePacket(
 
 function translateBy(action: Action & { readonly kind: "nat" }, thread: Thread, context: Context): readonly Next[] {
   const family = thread.state.packet.family === "IPv4" ? "ip" : "ip6";
-  const flags = [...(action.random ? (["random"] as const) : []), ...(action.netmap ? (["netmap"] as const) : [])];
+  const flags = (["random", "netmap", "persistent"] as const).filter((flag) => action[flag]);
   const { type } = action;
   const nat =
     type === "dnat" || type === "snat"

@@ -24,6 +24,7 @@ export type Action =
       readonly range: NatRange;
       readonly random: boolean;
       readonly netmap: boolean;
+      readonly persistent: boolean;
     }
   /** A set that it adds to or takes from. */
   | { readonly kind: "set"; readonly sets: readonly string[] }
@@ -144,7 +145,7 @@ const reject: Target = {
 };
 
 /** `NF_NAT_RANGE_*`. */
-const rangeFlag = { addresses: 1, ports: 2, random: 4, fullyRandom: 16, offset: 32 } as const;
+const rangeFlag = { addresses: 1, ports: 2, random: 4, persistent: 8, fullyRandom: 16, offset: 32 } as const;
 
 /** IPv4's first revisions have `struct nf_nat_ipv4_multi_range_compat`, all others `struct nf_nat_range`. */
 const nat = (type: "dnat" | "snat" | "masq" | "redir" | "netmap", revision: number): Target => ({
@@ -162,6 +163,7 @@ const nat = (type: "dnat" | "snat" | "masq" | "redir" | "netmap", revision: numb
       kind: "nat",
       type: type === "netmap" ? (isDestination ? "dnat" : "snat") : type,
       netmap: type === "netmap",
+      persistent: (flags & rangeFlag.persistent) !== 0,
       random: (flags & (rangeFlag.random | rangeFlag.fullyRandom)) !== 0,
       range: {
         ...((flags & rangeFlag.addresses) !== 0 &&
