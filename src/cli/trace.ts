@@ -1,5 +1,5 @@
 /** `portolan trace`: where a packet goes, and why. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { intFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { type From, parseFrom, parseTo, resolveEnds, type To } from "../trace/ask/index.ts";
@@ -8,6 +8,7 @@ import { formatWalk, type Summary, summaryOf, walkAsJson, walkAsSvg } from "../t
 import { formatVerification } from "../trace/verify/report.ts";
 import { verify } from "../trace/verify/verify.ts";
 import { Cluster, type Question, walkCluster } from "../trace/walk/index.ts";
+import { changedCluster, formatBoth, parseChanges } from "../trace/whatif/index.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 import { choiceProblems, refuse, snapshotFlags, takeSnapshots } from "./snapshots.ts";
 
@@ -34,6 +35,11 @@ const flags = {
   verify: switchFlag(false, {
     help: "Send that very packet, have the kernel trace it, and show where the two differ. Needs root; only from a pod, namespace or node of this machine.",
   }),
+  "what-if": stringFlag(
+    "",
+    { help: "A file of changes (sysctls, links, routes, rules): show the way with them beside the way as it is." },
+    "file",
+  ),
   output: stringFlag("text", { help: "text or json.", shorthand: "o" }, "format"),
   verbose: switchFlag(false, {
     help: "Show every step, every way, the way back, and why rules do not match.",
@@ -85,6 +91,7 @@ export const trace: Command = {
       line: "portolan trace --snapshot node1.json.gz,node2.json.gz -v shop/cart-7d9 10.96.0.1:443",
       what: "every step, from the snapshots of two nodes",
     },
+    { line: "portolan trace --what-if rules.yaml shop/cart-7d9 shop/web", what: "what would these changes do?" },
     { line: "portolan trace --svg way.svg shop/cart-7d9 shop/web", what: "the same as a picture" },
     {
       line: "portolan trace --verify --lab lab web-1 web:http",
@@ -122,10 +129,19 @@ export const trace: Command = {
     }
     const { from, to } = endsOf(values, rest);
     const { verbose } = values;
-    const cluster = new Cluster(await takeSnapshots(values, context), mostSteps);
+    const file = values["what-if"];
+    const changes = file === "" ? undefined : parseChanges(readFileSync(file, "utf8"), file);
+    const snapshots = await takeSnapshots(values, context);
+    const cluster = new Cluster(snapshots, mostSteps);
     try {
       const question = questionOf(cluster, from, to, values);
       if (values.verify) return await sendAndCompare(cluster, question, context);
+      if (changes !== undefined) {
+        const options = { everyRule: false, answers: true };
+        const then = walkCluster(changedCluster(snapshots, cluster, changes, mostSteps), question, options);
+        context.out(formatBoth(walkCluster(new Cluster(snapshots, mostSteps), question, options), then));
+        return statuses[summaryOf(then)];
+      }
       const walked = walkCluster(cluster, question, { everyRule: verbose, answers: true });
       const explanation = explain(cluster, walked);
       if (values.svg !== "") writeFileSync(values.svg, walkAsSvg(walked, explanation));
@@ -185,6 +201,8 @@ function endsOf(values: Values, [from, to, ...more]: readonly string[]): { reado
     problems.push(`--output ${values.output}: must be text or json`);
   if (values.verify && values.snapshot.length > 0)
     problems.push("--verify and --snapshot: packets are sent here and now, not in a file");
+  if (values.verify && values["what-if"] !== "")
+    problems.push("--verify and --what-if: the kernel does not do what is only thought of");
   refuse([...problems, ...choiceProblems(values)]);
   if (start === undefined || target === undefined) throw new TypeError("the problems were not told");
   return { from: start, to: target };
