@@ -7,6 +7,7 @@ import type { Snapshot } from "../trace/snapshot/index.ts";
 import type { CheckedNode, ClusterObjects } from "../trace/snapshot/objects.ts";
 import { chainsOf, type PlainChain } from "./chains.ts";
 import { findProxies, type ProxyFound } from "./proxies.ts";
+import type { Running } from "./running.ts";
 
 /** The inside of a pod, where its namespace can be seen from the node. */
 export interface PodInside {
@@ -25,6 +26,8 @@ export class Facts {
   readonly cluster: ClusterObjects | undefined;
   /** Of the pods; empty where they cannot be seen. */
   readonly insides: readonly PodInside[];
+  /** What was seen of the machine while it ran; empty for snapshots. */
+  readonly running: Running;
   /** The Node object that has an address of this machine. */
   readonly node: CheckedNode | undefined;
   /** All chains with their rules, of both variants. */
@@ -42,10 +45,15 @@ export class Facts {
 
   constructor(
     snapshot: Snapshot,
-    more: { readonly cluster?: ClusterObjects; readonly insides?: readonly PodInside[] } = {},
+    more: {
+      readonly cluster?: ClusterObjects;
+      readonly insides?: readonly PodInside[];
+      readonly running?: Running;
+    } = {},
   ) {
     this.snapshot = snapshot;
     this.cluster = more.cluster;
+    this.running = more.running ?? {};
     const own = new Set(snapshot.addresses.map(({ address }) => address).filter((address) => !isLoopback(address)));
     this.node = more.cluster?.nodes.find(({ addresses }) => addresses.some((address) => own.has(address)));
     this.chains = chainsOf(snapshot);

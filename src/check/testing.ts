@@ -8,6 +8,7 @@ import { parseSnapshot, type Snapshot } from "../trace/snapshot/index.ts";
 import type { CheckedNode, CheckedPod, CheckedService, ClusterObjects } from "../trace/snapshot/objects.ts";
 import { findFaults } from "./check.ts";
 import { Facts, type PodInside } from "./facts.ts";
+import type { Running } from "./running.ts";
 
 const table = { family: "ip", table: "portolan" } as const;
 const hook = (type: string) => ({ type: "nat", hook: type, priority: type === "postrouting" ? 100 : -100 });
@@ -137,9 +138,11 @@ export function fromPrefix(address: string, mask: string): readonly object[] {
 }
 
 /** The rule set of {@link healthyNode} with more in it. */
-export function withNftables(more: { readonly [List in "tables" | "chains" | "rules"]?: readonly object[] }): Changes {
+export function withNftables(
+  more: { readonly [List in "tables" | "chains" | "rules" | "sets"]?: readonly object[] },
+): Changes {
   const { nftables } = JSON.parse(JSON.stringify(healthyNode(), bytesAsText));
-  const lists = (["tables", "chains", "rules"] as const).map((list) => [
+  const lists = (["tables", "chains", "rules", "sets"] as const).map((list) => [
     list,
     [...nftables[list], ...(more[list] ?? [])],
   ]);
@@ -242,8 +245,9 @@ export function found(
   changes: Changes = {},
   objects: Partial<ClusterObjects> = {},
   insides: readonly PodInside[] = [],
+  running: Running = {},
 ) {
-  const facts = new Facts(healthyNode(changes), { cluster: healthyCluster(objects), insides });
+  const facts = new Facts(healthyNode(changes), { cluster: healthyCluster(objects), insides, running });
   return findFaults(facts).map(({ check, subject }) => `${check}: ${subject}`);
 }
 

@@ -8,6 +8,7 @@ import { Facts } from "../check/facts.ts";
 import { explanationOf, type Finding } from "../check/finding.ts";
 import { lookInside } from "../check/gather.ts";
 import { formatFinding, formatReport, formatSummary, type Style } from "../check/report.ts";
+import { lookAtRunning, type TrackerCount } from "../check/running.ts";
 import { durationFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { KubeClient } from "../kube/client.ts";
@@ -91,30 +92,52 @@ export const check: Command = {
 };
 
 async function once(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<number> {
-  const facts = await gather(values, client, context);
-  const findings = findFaults(facts);
+  const first = await gather(values, client, context);
+  const suspected = findFaults(first.facts);
+  // What was on its way while we looked is no fault: rules follow objects, only later.
+  const again = values.snapshot === "" && suspected.length > 0;
+  const facts = again ? (await gather(values, client, context, first.count)).facts : first.facts;
+  const findings = again ? lasting(suspected, findFaults(facts)) : suspected;
   if (values.output === "json") context.out(`${JSON.stringify(asJson(facts, findings), undefined, 2)}\n`);
   else context.out(formatReport(facts.snapshot.name, findings, styleOf()));
   return findings.length === 0 ? exitStatus.ok : foundStatus;
+}
+
+/** Those that were found before, too. */
+function lasting(before: readonly Finding[], now: readonly Finding[]): readonly Finding[] {
+  const known = new Set(before.map(keyOf));
+  return now.filter((each) => known.has(keyOf(each)));
+}
+
+function keyOf({ check: name, subject }: Finding): string {
+  return `${name} ${subject}`;
 }
 
 /** Prints what is new and what is gone, until somebody ends it. */
 async function watch(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<number> {
   const style = styleOf();
   let before: ReadonlyMap<string, Finding> | undefined;
+  let suspected: readonly Finding[] | undefined;
+  let count: TrackerCount | undefined;
   while (!context.signal.aborted) {
-    const facts = await gather(values, client, context).catch((error: unknown) => {
+    const looked = await gather(values, client, context, count).catch((error: unknown) => {
       if (before === undefined && !context.signal.aborted) throw error;
-      return error;
+      return errorText(error);
     });
-    if (!(facts instanceof Facts)) {
+    if (typeof looked === "string") {
       // An API server that is away for a while is no reason to end.
-      if (!context.signal.aborted) context.err(`${errorText(facts)}\n`);
+      if (!context.signal.aborted) context.err(`${looked}\n`);
       await pause(values.interval, context.signal);
       continue;
     }
-    const findings = findFaults(facts);
-    const now = new Map(findings.map((each) => [`${each.check} ${each.subject}`, each]));
+    const { facts } = looked;
+    count = looked.count;
+    const all = findFaults(facts);
+    const findings = suspected === undefined ? [] : lasting(suspected, all);
+    const isFirst = suspected === undefined;
+    suspected = all;
+    if (isFirst && all.length > 0) continue;
+    const now = new Map(findings.map((each) => [keyOf(each), each]));
     const came = [...now].filter(([key]) => !before?.has(key)).map(([, each]) => each);
     const went = [...(before ?? [])].filter(([key]) => !now.has(key)).map(([, each]) => each);
     const time = facts.snapshot.time;
@@ -137,7 +160,18 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await sleep(milliseconds, undefined, { signal }).catch(() => {});
 }
 
-async function gather(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<Facts> {
+/** What one look saw, and the count of the connection tracker at its end for the next look. */
+interface Look {
+  readonly facts: Facts;
+  readonly count: TrackerCount | undefined;
+}
+
+async function gather(
+  values: Values,
+  client: KubeClient | undefined,
+  context: CommandContext,
+  count?: TrackerCount,
+): Promise<Look> {
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(patience)]);
   // Objects first: rules follow them, not the other way round.
   const cluster = client && (await readObjects(client, signal));
@@ -146,7 +180,11 @@ async function gather(values: Values, client: KubeClient | undefined, context: C
   const snapshot = live ? await capture(namespace) : readSnapshot(values.snapshot);
   for (const each of snapshot.missing) context.err(`not looked at: ${each}\n`);
   const insides = live ? lookInside(snapshot, namespace) : [];
-  return new Facts(snapshot, { ...(cluster && { cluster }), insides });
+  const running = live ? await lookAtRunning(count, namespace, signal) : {};
+  return {
+    facts: new Facts(snapshot, { ...(cluster && { cluster }), insides, running }),
+    count: running.tracker?.after,
+  };
 }
 
 /** The cluster to ask: the one that is named, or the one that is at hand for the machine itself. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { findFaults } from "../../src/check/check.ts";
 import { Facts } from "../../src/check/facts.ts";
+import { healthyCluster } from "../../src/check/testing.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import { parsePrefix } from "../../src/net/prefix.ts";
 import { capture } from "../../src/trace/snapshot/index.ts";
@@ -133,4 +134,62 @@ table inet firewalld {
   );
   node.exec("nft", ["-f", "-"], { input: firewall('iifname "cni0" goto filter_FWD_trusted;') });
   assert.deepEqual(await dropped(), []);
+});
+
+/** As kube-proxy 1.36 writes them, for Service shop/web with two endpoints, the second of which is gone. */
+const kubeProxy = `
+table ip kube-proxy {
+  comment "rules for kube-proxy"
+  set cluster-ips { type ipv4_addr; elements = { 10.96.0.10 }; }
+  set nodeport-ips { type ipv4_addr; elements = { 192.0.2.11 }; }
+  map service-ips {
+    type ipv4_addr . inet_proto . inet_service : verdict
+    elements = { 10.96.0.10 . tcp . 80 : goto service-ULMVA6XW-shop/web/tcp/ }
+  }
+  map service-nodeports { type inet_proto . inet_service : verdict; }
+  map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }
+  chain services {
+    ip daddr @cluster-ips ip saddr != 10.244.0.0/16 meta mark set meta mark or 0x4000
+    ip daddr . meta l4proto . th dport vmap @service-ips
+    ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+  }
+  chain masquerading { meta mark & 0x4000 != 0 meta mark set meta mark xor 0x4000 masquerade fully-random; }
+  chain nat-prerouting { type nat hook prerouting priority dstnat; policy accept; jump services; }
+  chain nat-output { type nat hook output priority -100; policy accept; jump services; }
+  chain nat-postrouting { type nat hook postrouting priority srcnat; policy accept; jump masquerading; }
+  chain service-ULMVA6XW-shop/web/tcp/ {
+    meta l4proto tcp dnat ip addr . port to numgen random mod 2 map { 0 : 10.244.1.2 . 8080, 1 : 10.244.1.99 . 8080 }
+  }
+}
+`;
+
+test("kube-proxy's table is known, and read: its endpoints, node addresses, Services, hooks", async () => {
+  const look = async (): Promise<readonly string[]> => {
+    const node1 = { name: "node", addresses: [parseAddress("192.0.2.11")], podCIDRs: [parsePrefix("10.244.1.0/24")] };
+    const cluster = healthyCluster({ nodes: [node1], pods: [] });
+    const facts = new Facts(await capture(node.namespace), { cluster });
+    assert.deepEqual(
+      facts.proxies.map(({ kind, title }) => [kind, title]),
+      [["kube-proxy", "kube-proxy's table ip kube-proxy"]],
+    );
+    return findFaults(facts)
+      .filter(({ check }) => !["no-endpoints", "forward-drop"].includes(check))
+      .map(({ check, message }) => `${check} ${message}`);
+  };
+  node.exec("nft", ["-f", "-"], { input: kubeProxy });
+  const [stale = "", ...more] = await look();
+  assert.match(stale, /^stale-endpoint .* leads to an endpoint that no EndpointSlice has: 10\.244\.1\.99:8080\./);
+  assert.deepEqual(more, []);
+  node.exec("nft", ["flush", "chain", "ip", "kube-proxy", "service-ULMVA6XW-shop/web/tcp/"]);
+  assert.deepEqual(await look(), []);
+  node.exec("nft", ["add", "element", "ip", "kube-proxy", "nodeport-ips", "{ 192.0.2.99 }"]);
+  assert.match(
+    (await look()).join(),
+    /^node-address .* serves node ports on 192\.0\.2\.99, which this machine does not have/,
+  );
+  node.exec("nft", ["delete", "element", "ip", "kube-proxy", "nodeport-ips", "{ 192.0.2.99 }"]);
+  node.exec("nft", ["flush", "map", "ip", "kube-proxy", "service-ips"]);
+  assert.match((await look()).join(), /^unserved-service .*service shop\/web/);
+  node.exec("nft", ["flush", "chain", "ip", "kube-proxy", "nat-output"]);
+  assert.match((await look()).join(), /proxy-rules .*chain nat-output has no rules/);
 });
