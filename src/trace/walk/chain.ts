@@ -17,10 +17,19 @@ export interface Passage {
   readonly ended: readonly Ended[];
 }
 
-/** The kernel's limit (`NFT_JUMP_STACK_SIZE`). */
-const deepest = 16;
+/** How deep jumps may be nested: nf_tables' limit (`NFT_JUMP_STACK_SIZE`); iptables' old variant has none of its own. */
+const deepest = ({ table }: Chain) => (table.startsWith("iptables-legacy ") ? mostCalls : 16);
+/** A goto needs no place to return to, but a circle of them must end, too. */
+const mostCalls = 512;
+
 /** The most branches that are followed at the same time. */
 const mostBranches = 4096;
+
+/** How many chains a packet is within: those that it jumped into, and all. */
+interface Nesting {
+  readonly jumps: number;
+  readonly calls: number;
+}
 
 interface Decided {
   readonly state: State;
@@ -44,7 +53,7 @@ export function runBaseChain(
   world: World,
   recording: Recording,
 ): Passage {
-  const { states: through, decided } = runChain(chain, states, where, world, recording, 0);
+  const { states: through, decided } = runChain(chain, states, where, world, recording, { jumps: 0, calls: 0 });
   const ended: Ended[] = [];
   const passed: State[] = [];
   const policy = chain.base?.policy ?? "accept";
@@ -69,7 +78,7 @@ function runChain(
   where: Where,
   world: World,
   recording: Recording,
-  depth: number,
+  nesting: Nesting,
 ): Through {
   const returned: State[] = [];
   const decided: Decided[] = [];
@@ -116,12 +125,13 @@ function runChain(
     }
     for (const { verdict, states: called } of calls.values()) {
       const target = world.chain(chain, verdict.chain);
-      if (target === undefined || depth >= deepest) {
+      const inner = { jumps: nesting.jumps + (verdict.kind === "jump" ? 1 : 0), calls: nesting.calls + 1 };
+      if (target === undefined || inner.jumps > deepest(chain) || inner.calls > mostCalls) {
         const why = target === undefined ? `there is no chain ${verdict.chain}` : "jumps are nested too deeply";
         decided.push(...called.map((state) => ({ state, kind: "lost", by, why }) as const));
         continue;
       }
-      const through = runChain(target, called, where, world, recording, depth + 1);
+      const through = runChain(target, called, where, world, recording, inner);
       for (const each of through.decided) decided.push(each);
       const onwards = verdict.kind === "jump" ? next : returned;
       for (const state of through.states) onwards.push(state);

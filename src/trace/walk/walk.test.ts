@@ -93,6 +93,27 @@ test("rules that call each other in a circle end, and are said to be unknown", (
   assert.ok(only?.kind === "unknown" && /jumps are nested too deeply/.test(only.why));
 });
 
+test("gotos may be nested as deep as they like, for they need no place to return to", () => {
+  const goto = (chain: string): Expression => ({ kind: "verdict", verdict: { kind: "goto", chain } });
+  const chains = Array.from({ length: 40 }, (_, i): Chain => ({ ...place, chain: `c${i}` }));
+  const rules = chains.map(
+    ({ chain }, i): Rule => ({
+      ...place,
+      chain,
+      expressions: [i === 39 ? { kind: "verdict", verdict: { kind: "drop" } } : goto(`c${i + 1}`)],
+    }),
+  );
+  const snapshot = node([[goto("c0")]]);
+  const { nftables } = snapshot;
+  const [only] = outcomes({
+    ...snapshot,
+    nftables: { ...nftables, chains: [...nftables.chains, ...chains], rules: [...nftables.rules, ...rules] },
+  });
+  assert.equal(only?.kind, "dropped");
+  const [circle] = outcomes(node([[goto("other")]], [[goto("other")]]));
+  assert.ok(circle?.kind === "unknown" && /nested too deeply/.test(circle.why));
+});
+
 test("a rule set that takes too many steps is given up, and said to be unknown", () => {
   const many = Array.from({ length: 20 }, () => [{ kind: "counter", packets: 0, bytes: 0 }] as const);
   const [only] = outcomes(node(many), 10);
