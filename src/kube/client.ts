@@ -1,6 +1,6 @@
 /** Requests to an API server. */
 import { arch, platform } from "node:os";
-import { Agent, type Dispatcher, ProxyAgent } from "undici";
+import type { Dispatcher } from "undici";
 import { type Clock, systemClock } from "../telemetry/clock.ts";
 import { errorText } from "../telemetry/log.ts";
 import type { ClusterAccess } from "./access.ts";
@@ -9,6 +9,7 @@ import { isFields, noFields } from "./objects/fields.ts";
 import { apiVersionOf, type Resource } from "./objects/resource.ts";
 import { RateLimiter } from "./ratelimit.ts";
 import { parseJson, readText } from "./stream.ts";
+import { makeAgent, makeProxyAgent, request as sendRequest } from "./undici.ts";
 
 /** A request that the server refused: its `Status` object, or what stood in its place. */
 export class KubeError extends Error {
@@ -146,7 +147,7 @@ export class KubeClient {
       this.#options.onResponse?.({ method, host: this.#access.server.host, code, seconds });
     };
     try {
-      const response = await this.#dispatcherFor(credential.certificate).request({
+      const response = await sendRequest(this.#dispatcherFor(credential.certificate), {
         origin: this.#access.server.origin,
         path: `${this.#access.server.pathname.replace(/\/$/, "")}${request.path}${formatQuery(request.query)}`,
         method,
@@ -194,8 +195,8 @@ export class KubeClient {
     };
     const common = { allowH2: false, connectTimeout };
     const dispatcher = proxy
-      ? new ProxyAgent({ ...common, uri: proxy.href, requestTls: connect })
-      : new Agent({ ...common, connect });
+      ? makeProxyAgent({ ...common, uri: proxy.href, requestTls: connect })
+      : makeAgent({ ...common, connect });
     this.#dispatcher = { certificate, dispatcher };
     void current?.dispatcher.close();
     return dispatcher;
