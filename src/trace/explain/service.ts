@@ -106,7 +106,7 @@ export function untranslated({ outcome, state }: Ended, context: Context): Reaso
   const shown = destinationPort === undefined ? destination : formatHostPort(destination, destinationPort);
   const endpoints = names.endpoints(frontEnd).filter(({ usable }) => usable).length;
   return {
-    text: `no rule of ${node.place} turns ${shown}, the ${frontEnd.kind} of ${titleOf(frontEnd)}, into one of its ${endpoints} endpoints: the rules of the service proxy are not there`,
+    text: `no rule of ${node.place} turns ${shown}, the ${frontEnd.kind} of ${titleOf(frontEnd)}, into one of its ${endpoints} endpoints: the rules of the service proxy are not there (a proxy of eBPF programs would not be seen)`,
     remedy: `is the proxy of ${node.place} running, and has somebody flushed its rules (firewall reload)? nft list ruleset; curl http://localhost:10256/healthz`,
   };
 }

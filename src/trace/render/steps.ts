@@ -15,26 +15,45 @@ export interface StepStyle {
 /** Lines of text. */
 export function stepLines(steps: readonly Step[], style: StepStyle): readonly string[] {
   const indent = style.places ? "  " : "";
-  return steps.flatMap((step, i) => {
+  const shown = style.verbose ? steps : interesting(steps);
+  return shown.flatMap((step) => {
     if (step.kind === "place") return style.places ? [placeLine(step)] : [];
     const line = stepLine(step, style.verbose);
-    if (line === undefined) return [];
-    // The name of a hook in which nothing happened is noise.
-    if (step.kind === "hook" && !style.verbose && isHookName(step.text) && !hasNews(steps.slice(i + 1))) return [];
-    return [`${indent}${line}`];
+    return line === undefined ? [] : [`${indent}${line}`];
   });
+}
+
+/** Steps without those that decide nothing: chains in which nothing happens, hooks in which nothing is left. */
+function interesting(steps: readonly Step[]): readonly Step[] {
+  const kept: Step[] = [];
+  /** Chains of which a step is kept, in the hook that is looked at: a jump to them is worth a line. */
+  let told = new Set<string>();
+  for (const step of steps.toReversed()) {
+    if (step.kind === "hook" || step.kind === "place") {
+      const hasNews = kept.at(-1)?.kind === "rule" || kept.at(-1)?.kind === "policy" || told.has("");
+      if (step.kind === "place" || !isHookName(step.text) || hasNews) kept.push(step);
+      told = new Set();
+    } else if (step.kind === "rule") {
+      if (!decides(step, told)) continue;
+      told.add(`${step.table} ${step.chain}`);
+      kept.push(step);
+    } else if (step.kind !== "miss" && !(step.kind === "policy" && step.verdict === "accept")) {
+      if (step.kind !== "route" && step.kind !== "link") told.add("");
+      kept.push(step);
+    }
+  }
+  return kept.reverse();
+}
+
+/** Whether a rule that matched changed or decided something, or leads to one that did. */
+function decides({ verdict, effects, table }: Extract<Step, { kind: "rule" }>, told: ReadonlySet<string>): boolean {
+  if (effects.some((effect) => !effect.startsWith("sets the priority"))) return true;
+  if (verdict.kind === "jump" || verdict.kind === "goto") return told.has(`${table} ${verdict.chain}`);
+  return verdict.kind !== "continue" && verdict.kind !== "return";
 }
 
 function placeLine({ place, role }: Extract<Step, { kind: "place" }>): string {
   return role === "pod" ? `pod ${place}` : place;
-}
-
-/** Whether a line follows before the next hook. */
-function hasNews(steps: readonly Step[]): boolean {
-  const end = steps.findIndex(({ kind }) => kind === "hook" || kind === "place");
-  return (end < 0 ? steps : steps.slice(0, end)).some(
-    (step) => stepLine(step, false) !== undefined && step.kind !== "route" && step.kind !== "link",
-  );
 }
 
 const hookNames = new Set(["prerouting", "input", "forward", "output", "postrouting"]);
@@ -47,8 +66,6 @@ function stepLine(step: Step, verbose: boolean): string | undefined {
     case "hook":
       return step.text;
     case "rule": {
-      const quiet = step.verdict.kind === "continue" && step.effects.length === 0 && step.comment === undefined;
-      if (quiet && !verbose) return undefined;
       const place = `${step.family} ${step.table} ${step.chain} #${step.number}`;
       const handle = verbose && step.handle !== undefined ? ` (handle ${step.handle})` : "";
       const verdict = step.verdict.kind === "continue" ? [] : [formatVerdict(step.verdict)];
@@ -58,10 +75,9 @@ function stepLine(step: Step, verbose: boolean): string | undefined {
       return `  ${place}${handle}  → ${does}${choice}${comment}`;
     }
     case "policy":
-      if (step.verdict === "accept" && !verbose) return undefined;
       return `  ${step.family} ${step.table} ${step.chain}  → policy ${step.verdict}`;
     case "miss":
-      return verbose ? `    ${step.family} ${step.table} ${step.chain} #${step.number}: ${step.why}` : undefined;
+      return `    ${step.family} ${step.table} ${step.chain} #${step.number}: ${step.why}`;
     case "route":
       return `routing: ${step.text}`;
     case "link":
