@@ -1,12 +1,19 @@
-/** Logs of a lab's pods, and programs run in them, as `kubectl logs` and `kubectl exec` want them. */
+/** Logs of a lab's pods, programs run in them, and connections to them, as kubectl wants them. */
+
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { signalProcess, spawnInside } from "../kernel/programs.ts";
+import { connectInside } from "../kernel/sockets/tcp.ts";
+import { spawnOnTerminal } from "../kernel/terminal.ts";
 import { isFields } from "../kube/objects/fields.ts";
-import type { PodAccess } from "../kube/server/http/podaccess.ts";
+import type { PodAccess, PodProcess } from "../kube/server/http/podaccess.ts";
 import type { ApiObject } from "../kube/server/json.ts";
+import { parseAddress } from "../net/address.ts";
 import { readGrowing } from "./follow.ts";
-import { logFile } from "./kubelet/start.ts";
+import { logFile, previousLogFile } from "./kubelet/start.ts";
 import { findPlace, type Place, programEnvironment } from "./places.ts";
 import type { LabFolder } from "./state.ts";
 
@@ -21,12 +28,23 @@ export function podAccess(folder: LabFolder, lab: string): PodAccess {
   };
   return {
     logs({ pod, container, follow, previous }, signal) {
-      if (previous) throw new Error("the logs of all starts of a container are one");
-      const file = logFile(placeOf(pod), container);
+      const file = (previous ? previousLogFile : logFile)(placeOf(pod), container);
+      if (previous && !existsSync(file)) {
+        const { name } = pod.metadata;
+        throw new Error(
+          `previous terminated container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} not found`,
+        );
+      }
       return existsSync(file) ? readGrowing(file, follow, signal) : nothing();
     },
-    exec({ pod, command }) {
+    exec({ pod, command, tty }) {
       const { inside, disguise } = placeOf(pod);
+      if (tty) {
+        const env = { ...programEnvironment(), TERM: "xterm" };
+        const { child, input, output, resize } = spawnOnTerminal(inside, command, { env }, disguise);
+        const none = Readable.from([]);
+        return { stdin: input, stdout: output, stderr: none, resize, ...endOf(child, "exit") };
+      }
       const options = {
         detached: true,
         stdio: ["pipe", "pipe", "pipe"] as ("pipe" | "ignore")[],
@@ -35,20 +53,27 @@ export function podAccess(folder: LabFolder, lab: string): PodAccess {
       const child = spawnInside(inside, command, options, disguise);
       const { stdin, stdout, stderr } = child;
       if (stdin === null || stdout === null || stderr === null) throw new Error("the program has no pipes");
-      stdin.on("error", () => {});
-      const exit = new Promise<number>((resolve) => {
-        child.on("error", () => resolve(127));
-        child.on("close", (code) => resolve(code ?? 137));
-      });
-      return {
-        stdin,
-        stdout,
-        stderr,
-        exit,
-        kill: () => void (child.pid !== undefined && signalProcess(-child.pid, "SIGKILL")),
-      };
+      return { stdin, stdout, stderr, ...endOf(child, "close") };
+    },
+    async connect(pod, port) {
+      const socket = connectInside(placeOf(pod).inside, loopback, port);
+      // For whoever takes it: an error that nobody has listened to yet must not end the lab.
+      socket.on("error", () => undefined);
+      await once(socket, "connect");
+      return socket;
     },
   };
+}
+
+const loopback = parseAddress("127.0.0.1");
+
+/** How a program ends: by itself, when its streams are over (`close`) or before, or killed with all that it started. */
+function endOf(child: ChildProcess, event: "exit" | "close"): Pick<PodProcess, "exit" | "kill"> {
+  const exit = new Promise<number>((resolve) => {
+    child.on("error", () => resolve(127));
+    child.on(event, (code) => resolve(code ?? 137));
+  });
+  return { exit, kill: () => void (child.pid !== undefined && signalProcess(-child.pid, "SIGKILL")) };
 }
 
 /** Where a pod is, and what it has on disk. */

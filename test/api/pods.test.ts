@@ -1,13 +1,17 @@
-/** kubectl logs and exec, through a way to the pods that runs programs of this machine in their place. */
+/** kubectl logs, exec, attach and port-forward, through a way to the pods that runs programs of this machine in their place. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { test } from "node:test";
 import type { PodAccess } from "../../src/kube/server/http/podaccess.ts";
-import { kubectlPrograms, send, startCluster, withoutKubectl } from "./cluster.ts";
+import { eventually, kubectlPrograms, send, startCluster, withoutKubectl } from "./cluster.ts";
 
-/** Fits kubectl to its job: WebSockets are the way of exec from 1.30 on; 1.29 is asked to. */
-const modern = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: "true" };
+/** The two ways in which kubectl speaks to pods: WebSockets, which it uses from 1.30 (1.31) on, and SPDY. */
+const ways = {
+  WebSockets: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: "true", KUBECTL_PORT_FORWARD_WEBSOCKETS: "true" },
+  SPDY: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: "false", KUBECTL_PORT_FORWARD_WEBSOCKETS: "false" },
+} as const;
 
 const access: PodAccess = {
   async *logs({ container, follow, previous }) {
@@ -26,7 +30,15 @@ const access: PodAccess = {
     const exit = once(child, "close").then(([code]) => Number(code ?? 137));
     return { stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, exit, kill: () => child.kill("SIGKILL") };
   },
+  async connect(_, port) {
+    const socket = connect(port, "127.0.0.1");
+    await once(socket, "connect");
+    return socket;
+  },
 };
+
+/** The newest kubectl of this machine, which speaks in both ways. */
+const newest = kubectlPrograms().find((name) => /kubectl(\.1\.3[1-9])?$/.test(name));
 
 test("kubectl reads logs: whole, the last lines, and as they grow", { skip: withoutKubectl }, async (t) => {
   const { kubectl, tryKubectl } = await startCluster(t, { pods: access });
@@ -40,28 +52,69 @@ test("kubectl reads logs: whole, the last lines, and as they grow", { skip: with
   assert.match((await tryKubectl(["logs", "web", "--previous"])).stderr, /it was never restarted/);
 });
 
-test("kubectl runs commands in pods: output, input, exit status", { skip: withoutKubectl }, async (t) => {
-  const program = kubectlPrograms().find((name) => /kubectl(\.1\.3[0-9])?$/.test(name));
-  const { kubectl, tryKubectl } = await startCluster(t, {
-    pods: access,
-    ...(program === undefined ? {} : { program }),
+for (const [way, env] of Object.entries(ways)) {
+  test(`kubectl runs commands in pods over ${way}: output, input, exit status`, { skip: withoutKubectl }, async (t) => {
+    const { kubectl, tryKubectl } = await startCluster(t, {
+      pods: access,
+      ...(newest === undefined ? {} : { program: newest }),
+    });
+    await kubectl(["run", "web", "--image=web"]);
+    await kubectl(["wait", "--for=condition=Ready", "pod/web", "--timeout=20s"]);
+    const exec = (args: readonly string[], input = "") => tryKubectl(["exec", ...args], input, env);
+    const plain = await exec(["web", "--", "sh", "-c", "echo in $POD; echo oops >&2"]);
+    assert.deepEqual(plain, { code: 0, stdout: "in web\n", stderr: "oops\n" });
+    const text = "line\n".repeat(100_000);
+    const echoed = await exec(["-i", "web", "--", "cat"], text);
+    assert.equal(echoed.code, 0, echoed.stderr);
+    assert.equal(echoed.stdout.length, text.length);
+    const slow = await exec(["-i", "web", "--", "sh", "-c", "sleep 0.3; wc -c"], text);
+    assert.equal(slow.stdout.trim(), String(text.length), "a program that reads late gets everything");
+    assert.match((await exec(["web", "--", "sh", "-c", "exit 7"])).stderr, /exit code 7/);
+    assert.match((await exec(["web", "--", "forbidden"])).stderr, /no such program in the pod/);
+    assert.match((await exec(["none", "--", "true"])).stderr, /pods "none" not found/);
+    const attached = await tryKubectl(["attach", "web"], "", env);
+    assert.deepEqual([attached.code, attached.stdout], [0, "four\nfive\n"], "what is said from then on");
   });
-  await kubectl(["run", "web", "--image=web"]);
-  await kubectl(["wait", "--for=condition=Ready", "pod/web", "--timeout=20s"]);
-  const exec = (args: readonly string[], input = "") => tryKubectl(["exec", ...args], input, modern);
-  const plain = await exec(["web", "--", "sh", "-c", "echo in $POD; echo oops >&2"]);
-  if (/unable to upgrade connection/.test(plain.stderr)) return t.skip("this kubectl runs commands over SPDY only");
-  assert.deepEqual(plain, { code: 0, stdout: "in web\n", stderr: "oops\n" });
-  const text = "line\n".repeat(100_000);
-  const echoed = await exec(["-i", "web", "--", "cat"], text);
-  assert.equal(echoed.code, 0, echoed.stderr);
-  assert.equal(echoed.stdout.length, text.length);
-  const slow = await exec(["-i", "web", "--", "sh", "-c", "sleep 0.3; wc -c"], text);
-  assert.equal(slow.stdout.trim(), String(text.length), "a program that reads late gets everything");
-  assert.equal((await exec(["web", "--", "sh", "-c", "exit 7"])).code, 7);
-  assert.match((await exec(["web", "--", "forbidden"])).stderr, /no such program in the pod/);
-  assert.match((await exec(["none", "--", "true"])).stderr, /pods "none" not found/);
-});
+
+  test(`kubectl forwards ports over ${way}: several connections at a time, and errors of one of them`, {
+    skip: withoutKubectl,
+  }, async (t) => {
+    const cluster = await startCluster(t, { pods: access, nodes: ["node-a"] });
+    await cluster.kubectl(["run", "web", "--image=web"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", "pod/web", "--timeout=20s"]);
+    const echo = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+    echo.listen(0, "127.0.0.1");
+    await once(echo, "listening");
+    t.after(() => echo.close());
+    const { port } = echo.address() as AddressInfo;
+    const args = ["port-forward", "pod/web", `:${port}`, ":1", "--address=127.0.0.1"];
+    const child = spawn(newest ?? "kubectl", args, {
+      env: { PATH: process.env.PATH, HOME: "/nonexistent", KUBECONFIG: cluster.server.kubeconfig, ...env },
+    });
+    t.after(() => child.kill("SIGKILL"));
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (bytes: Buffer) => {
+        output += bytes.toString();
+      });
+    await eventually("kubectl listens", () => output.split("Forwarding from").length === 3);
+    const [good = 0, bad = 0] = [...output.matchAll(/127\.0\.0\.1:(\d+) -> (\d+)/g)].map((match) => Number(match[1]));
+    const through = async (text: string) => {
+      const socket = connect(good, "127.0.0.1");
+      socket.end(text);
+      let back = 0;
+      for await (const bytes of socket) back += (bytes as Buffer).length;
+      return back;
+    };
+    const sizes = [1, 100, 70_000, 1_000_000];
+    assert.deepEqual(await Promise.all(sizes.map((size) => through("x".repeat(size)))), sizes);
+    const refused = connect(bad, "127.0.0.1");
+    refused.on("error", () => undefined);
+    refused.write("x");
+    await once(refused, "close");
+    await eventually("kubectl says why", () => /ECONNREFUSED/.test(output));
+  });
+}
 
 test("commands need the token, a WebSocket and a pod", async (t) => {
   const { server, request } = await startCluster(t, { pods: access, nodes: [] });
@@ -74,5 +127,6 @@ test("commands need the token, a WebSocket and a pod", async (t) => {
   );
   assert.equal((await request("GET", path, undefined, upgrade)).status, 400);
   assert.equal((await request("GET", path, undefined, { ...upgrade, upgrade: "SPDY/3.1" })).status, 400);
+  assert.equal((await request("GET", path, undefined, { ...upgrade, upgrade: "h2c" })).status, 400);
   assert.equal((await request("GET", "/version", undefined, upgrade)).status, 404);
 });

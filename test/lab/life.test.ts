@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { processesInside, processStart } from "../../src/kernel/programs.ts";
+import { reachInto } from "./reach.ts";
 import { eventually, TestLab } from "./testlab.ts";
 
 const lab = new TestLab();
@@ -66,6 +67,19 @@ describe("pods", { concurrency: 3 }, () => {
     assert.equal((await lab.run(["kubectl", "exec", "-i", "program", "--", "cat"], "said\n")).out, "said\n");
     await lab.kubectl("delete", "pod", "program", "--grace-period=1");
     assert.ok(!lab.namespaces().includes(lab.namespace("default/program")));
+  });
+
+  test("kubectl reaches into pods: a terminal that changes its size, ports, files, and what was said before", async () => {
+    const script = "echo first; test -e $MARK || { touch $MARK; exit 1; }; exec sleep 1000";
+    const env = [{ name: "MARK", value: join(lab.folder, "started-before") }];
+    await run("reached", { command: ["sh", "-c", script], env });
+    await eventually(
+      "it was started again",
+      () => lab.field("pod reached", `${container("main")}.restartCount`),
+      (count) => count === "1",
+    );
+    await reachInto(lab, "reached", "kubectl");
+    await lab.kubectl("delete", "pod", "reached", "--grace-period=1");
   });
 
   test("what ends is started again, or not, as restartPolicy says", async () => {
@@ -197,7 +211,7 @@ test("a supervisor that is killed leaves nothing that up does not mend, and obje
   await isAnswer("node1,node2");
 });
 
-test("down leaves no namespace and no process, up brings everything back, and a crash is swept up by down too", async () => {
+test("down leaves no namespace and no process", async () => {
   const namespaces = lab.namespaces();
   const pids = processesInside(namespaces);
   assert.ok(pids.length > 0);
@@ -206,16 +220,20 @@ test("down leaves no namespace and no process, up brings everything back, and a 
   for (const pid of pids) assert.equal(processStart(pid), undefined);
   assert.equal((await lab.try("status")).code, 1);
   assert.match((await lab.try("exec", "node1", "--", "true")).err, /does not run: start it with portolan lab up/);
-  await lab.lab("up");
+});
+
+test("of two that start a lab at once, both get the same, with everything that it had", async () => {
+  const ended = await Promise.all([lab.try("up"), lab.try("up"), lab.try("up")]);
+  assert.deepEqual(
+    ended.map(({ code }) => code),
+    [0, 0, 0],
+    ended.map(({ err }) => err).join(""),
+  );
+  assert.ok((await status()).nodes.every(({ mode }) => mode !== ""));
   await lab.kubectl("wait", "--for=condition=Available", "deployment/spread", "--timeout=10s");
-  const { pid } = JSON.parse(readFileSync(join(lab.folder, "supervisor.json"), "utf8")) as { readonly pid: number };
-  process.kill(pid, "SIGKILL");
-  await lab.lab("down");
-  assert.deepEqual(lab.namespaces(), []);
 });
 
 test("the wire can be made lossy and slow, for one node or all, and whole again", async () => {
-  await lab.lab("up");
   const port = await eventually(
     "a node port",
     async () => {
@@ -265,23 +283,11 @@ test("names are resolved in pods, as the cluster's DNS knows them", async () => 
   assert.equal(await lookup("nobody.example"), "");
 });
 
-test("of two that start a lab at once, both get the same", async () => {
+test("a crash is swept up by down too, and a lab comes back with other nodes if one wants it", async () => {
+  const { pid } = JSON.parse(readFileSync(join(lab.folder, "supervisor.json"), "utf8")) as { readonly pid: number };
+  process.kill(pid, "SIGKILL");
   await lab.lab("down");
-  const ended = await Promise.all([lab.try("up"), lab.try("up"), lab.try("up")]);
-  assert.deepEqual(
-    ended.map(({ code }) => code),
-    [0, 0, 0],
-    ended.map(({ err }) => err).join(""),
-  );
-  assert.equal(
-    (await status()).nodes.every(({ mode }) => mode !== ""),
-    true,
-  );
-  await lab.kubectl("rollout", "status", "deployment/spread", "--timeout=10s");
-});
-
-test("a lab comes back with other nodes if one wants it", async () => {
-  await lab.lab("down");
+  assert.deepEqual(lab.namespaces(), []);
   await lab.lab("up", "--nodes", "1");
   assert.equal(await lab.kubectl("get", "nodes", "-o", "name"), "node/node1\n");
   await lab.kubectl("rollout", "status", "deployment/spread", "--timeout=10s");
@@ -289,13 +295,12 @@ test("a lab comes back with other nodes if one wants it", async () => {
   assert.deepEqual([...new Set(nodes.trim().split(" "))], ["node1"]);
   await lab.lab("down");
   assert.match((await lab.try("up", "--dual-stack")).err, /has the address families that it was made with/);
-  await lab.lab("up", "--nodes", "2");
 });
 
 test("two labs run side by side, dual-stack if one wants it, and reset forgets", async () => {
   const other = new TestLab();
   try {
-    await Promise.all([lab.lab("up"), other.lab("up", "--dual-stack", "--nodes", "1")]);
+    await Promise.all([lab.lab("up", "--nodes", "2"), other.lab("up", "--dual-stack", "--nodes", "1")]);
     await other.kubectl("run", "six", "--image=x", "--port=8080");
     await other.kubectl("wait", "--for=condition=Ready", "pod/six", "--timeout=10s");
     assert.match(await other.field("pod six", ".status.podIPs[*].ip"), /^10\.244\.1\.(\d+) fd00:10:244:1::\1$/);

@@ -1,4 +1,5 @@
 /** Starts containers: programs of this machine, or the server that stands in for an image. */
+import { existsSync, renameSync } from "node:fs";
 import { signalProcess, spawnInside } from "../../kernel/programs.ts";
 import { serverSettings } from "../pods/answer.ts";
 import type { RunningContainer, ServerHost } from "../pods/host.ts";
@@ -24,6 +25,11 @@ export function logFile({ folder }: Pick<Sandbox, "folder">, container: string):
   return `${folder}/${container}.log`;
 }
 
+/** The log file of a container as it was before it was last started. */
+export function previousLogFile({ folder }: Pick<Sandbox, "folder">, container: string): string {
+  return `${folder}/${container}.previous.log`;
+}
+
 /** Starts a container of a pod. That it cannot be started comes as its end, with the reason in its log. */
 export function startContainer(
   pod: Pod,
@@ -34,6 +40,7 @@ export function startContainer(
 ): RunningContainer {
   const env = { ...sandbox.environment, ...environmentOf(container.env, pod, sandbox) };
   const file = logFile(sandbox, container.name);
+  if (existsSync(file)) renameSync(file, previousLogFile(sandbox, container.name));
   const args = container.args.map((text) => expand(text, env));
   if (container.command.length === 0) {
     const identity = { pod: pod.name, namespace: pod.namespace, node, container: container.name };

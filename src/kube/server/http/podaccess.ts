@@ -1,5 +1,5 @@
-/** What only the nodes can give: the logs of containers, and programs run in pods. */
-import type { Readable, Writable } from "node:stream";
+/** What only the nodes can give: the logs of containers, programs run in pods, connections to them. */
+import type { Duplex, Readable, Writable } from "node:stream";
 import type { ApiObject } from "../json.ts";
 
 /** Whose log is wanted. */
@@ -23,13 +23,16 @@ export interface ExecRequest {
 
 /** A program that runs in a pod. */
 export interface PodProcess {
-  readonly stdin: Writable;
+  /** Absent where it takes no input. */
+  readonly stdin?: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
   /** Its exit status, once it has ended and all its output is there. */
   readonly exit: Promise<number>;
   /** Ends it: whoever asked for it is gone. */
   kill(): void;
+  /** Tells its terminal, if it has one, how large it is. */
+  resize?(columns: number, rows: number): void;
 }
 
 /** The way to the pods of a cluster. */
@@ -38,4 +41,6 @@ export interface PodAccess {
   logs(request: LogRequest, signal: AbortSignal): AsyncIterable<string>;
   /** Runs a program. Throws an Error with a sentence if that cannot be done. */
   exec(request: ExecRequest): PodProcess;
+  /** Connects to a port of a pod, as a program in it would. Rejects with an Error with a sentence if that fails. */
+  connect(pod: ApiObject, port: number): Promise<Duplex>;
 }

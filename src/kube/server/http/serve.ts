@@ -11,8 +11,10 @@ import { aggregated, aggregatedVersion, apiGroup, apiGroups, apiResources, apiVe
 import { documentsOf, openApiPaths } from "./documents.ts";
 import { sendJson } from "./exchange.ts";
 import type { PodAccess } from "./podaccess.ts";
-import { sendLog, startExec } from "./pods.ts";
+import { sendLog } from "./pods.ts";
 import { objectOf, readBody } from "./read.ts";
+import { startCommand } from "./remote/command.ts";
+import { startPortForward } from "./remote/portforward.ts";
 import { handleResource } from "./resources.ts";
 import { parseRoute, type Route } from "./route.ts";
 import type { Watches } from "./watch.ts";
@@ -57,23 +59,25 @@ export function createHandlers(services: Services): Handlers {
     },
     upgrade(request, socket, head) {
       socket.on("error", () => socket.destroy());
-      try {
-        upgrade(request, socket, head);
-      } catch (error) {
+      upgrade(request, socket, head).catch((error: unknown) => {
         const status = statusOf(error, services.report);
         const text = JSON.stringify(status.toStatus());
         socket.end(
           `HTTP/1.1 ${status.code} ${status.reason}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
         );
-      }
+      });
     },
   };
 
-  function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     if (authenticate(request) === undefined) throw new ApiError(401, "Unauthorized", "Unauthorized");
     const { route, query } = target(request, services.api.kinds);
-    if (route.type !== "resource" || services.pods === undefined) throw unknownPath();
-    startExec(services.pods, services.api, route, query, request, socket, head);
+    const { api, pods } = services;
+    if (route.type !== "resource" || route.kind.kind !== "Pod" || pods === undefined) throw unknownPath();
+    if (route.subresource === "exec" || route.subresource === "attach")
+      await startCommand(pods, api, route, query, request, socket, head);
+    else if (route.subresource === "portforward") startPortForward(pods, api, route, request, socket, head);
+    else throw unknownPath();
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { lastLines } from "./pods.ts";
+import { lastLines } from "../pods.ts";
 import { acceptOf, messageLimit, readFrame, WebSocketError, writeFrame } from "./websocket.ts";
 
 /** A frame as a client sends it. */
