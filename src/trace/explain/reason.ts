@@ -145,10 +145,13 @@ function notAwaited({ state }: Ended): Reason | undefined {
   if (bridged < 0 || at?.kind !== "place") return undefined;
   const v6 = state.packet.family === "IPv6";
   const setting = `net.bridge.bridge-nf-call-ip${v6 ? "6" : ""}tables`;
-  const { source, sourcePort } = state.packet;
-  const from = sourcePort === undefined ? source : formatHostPort(source, sourcePort);
+  const asked = state.awaited?.asked;
+  const back =
+    asked?.destinationPort === undefined
+      ? "the one that was asked"
+      : formatHostPort(asked.destination, asked.destinationPort);
   return {
-    text: `the answer goes straight over the bridge of ${at.place}, past the rules that would turn ${from} back into the address that was asked (${setting} is not 1): the one who asked does not take it for an answer`,
+    text: `the answer goes straight over the bridge of ${at.place}, past the rules that would turn its source back into ${back} (${setting} is not 1): the one who asked does not take it for an answer`,
     remedy: `modprobe br_netfilter; sysctl -w ${setting}=1, on ${at.place}`,
   };
 }

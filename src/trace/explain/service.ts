@@ -88,7 +88,7 @@ export function wrongTargetPort({ outcome, state }: Ended, { names, frontEnd, cl
   const target = service.targetPorts[service.ports.indexOf(frontEnd.port)] ?? port;
   const listening = open.length === 0 ? "no port at all" : `${protocol} ${open.join(", ")}`;
   return {
-    text: `${titleOf(frontEnd)} sends its port ${frontEnd.port.port} to port ${port} of its pods (targetPort ${target}), and nobody listens there: ${names.of(address) ?? address} listens on ${listening}`,
+    text: `${titleOf(frontEnd)} sends its port ${frontEnd.port.port} to port ${port} of its pods (targetPort ${target}), and nobody listens there, but on ${listening}`,
     remedy: "set targetPort to the port, or the port's name, on which the container listens",
   };
 }
