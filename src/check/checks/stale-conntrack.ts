@@ -1,13 +1,14 @@
 import type { Tuple } from "../../kernel/conntrack/index.ts";
 import { statusBit } from "../../kernel/conntrack/index.ts";
-import { formatHostPort, protocolNumbers } from "../../net/protocol.ts";
+import { formatHostPort, type Protocol, protocolNumbers } from "../../net/protocol.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, some } from "../finding.ts";
 import { addressesOf, endpointsOf, isUsable, serviceTitle, slicesByService } from "../services.ts";
 
-const udp = protocolNumbers.UDP;
+/** The protocols that are looked at. */
+const protocols: Readonly<Record<number, Protocol>> = { [protocolNumbers.UDP]: "UDP", [protocolNumbers.TCP]: "TCP" };
 
-/** A front end that UDP packets are sent to, and where they may end. */
+/** A front end that packets are sent to, and where they may end. */
 interface FrontEnd {
   readonly title: string;
   /** `address:port` of all endpoints, whatever their state. */
@@ -17,11 +18,11 @@ interface FrontEnd {
   readonly nodePort: boolean;
 }
 
-/** UDP flows that the connection tracker sends where nobody is any more. */
+/** Flows that the connection tracker sends where nobody is any more. */
 export const staleConntrack: Check = {
   name: "stale-conntrack",
   about:
-    "Whether the connection tracker remembers UDP flows to Services that lead to endpoints which are gone, or nowhere.",
+    "Whether the connection tracker remembers UDP flows to Services that lead to endpoints which are gone, or flows that lead nowhere.",
   seen: [
     "kubernetes/kubernetes#48370",
     "kubernetes/kubernetes#59368",
@@ -36,38 +37,46 @@ export const staleConntrack: Check = {
       {
         readonly frontEnd: FrontEnd;
         readonly original: Tuple;
+        readonly protocol: Protocol;
         readonly to: string;
         readonly translated: boolean;
         clients: string[];
       }
     >();
     for (const { original, reply, status } of facts.snapshot.conntrack) {
-      if (original.protocol !== udp) continue;
+      const protocol = protocols[original.protocol];
+      if (protocol === undefined) continue;
       const at = key(original.destination, original.destinationPort);
       const frontEnd =
-        frontEnds.get(at) ??
-        (own.has(original.destination) ? frontEnds.get(key("node", original.destinationPort)) : undefined);
+        frontEnds.get(`${at} ${protocol}`) ??
+        (own.has(original.destination)
+          ? frontEnds.get(`${key("node", original.destinationPort)} ${protocol}`)
+          : undefined);
       if (frontEnd === undefined) continue;
       const to = key(reply.source, reply.sourcePort);
       const translated = (status & statusBit.destinationNat) !== 0 || to !== at;
+      // TCP connections end with their endpoints; one that nobody has answered yet and nobody translates never will.
+      const waits = !translated && (status & statusBit.seenReply) === 0 && facts.proxies.length > 0;
+      if (protocol === "TCP" && !waits) continue;
       // Where the proxy itself answers, or programs of the node do, is their affair.
       if (translated ? own.has(reply.source) || frontEnd.endpoints.has(to) : frontEnd.nodePort || !frontEnd.usable)
         continue;
       const client = key(original.source, original.sourcePort);
-      const before = stale.get(`${at} ${to}`);
-      if (before === undefined) stale.set(`${at} ${to}`, { frontEnd, original, to, translated, clients: [client] });
+      const before = stale.get(`${at} ${to} ${protocol}`);
+      if (before === undefined)
+        stale.set(`${at} ${to} ${protocol}`, { frontEnd, original, protocol, to, translated, clients: [client] });
       else before.clients.push(client);
     }
-    return [...stale.values()].map(({ frontEnd, original, to, translated, clients }) => {
+    return [...stale.values()].map(({ frontEnd, original, protocol, to, translated, clients }) => {
       const port = original.destinationPort ?? 0;
       const what = translated
         ? `are still sent to ${to}, which is no endpoint of it any more`
         : "are not translated, for their connection is older than the Service's rules";
       return {
         severity: "error",
-        subject: `${frontEnd.title} ${key(original.destination, port)}/UDP`,
-        message: `UDP packets from ${some(clients)} to ${frontEnd.title} (${key(original.destination, port)}) ${what}: these clients get no answer as long as they keep their source port.`,
-        remedy: `conntrack -D -p udp --orig-dst ${original.destination} --orig-port-dst ${port}${translated ? ` --reply-src ${to.replace(/:\d+$/, "").replace(/^\[|\]$/g, "")}` : ""}`,
+        subject: `${frontEnd.title} ${key(original.destination, port)}/${protocol}`,
+        message: `${protocol} packets from ${some(clients)} to ${frontEnd.title} (${key(original.destination, port)}) ${what}: these clients get no answer as long as they keep their source port.`,
+        remedy: `conntrack -D -p ${protocol.toLowerCase()} --orig-dst ${original.destination} --orig-port-dst ${port}${translated ? ` --reply-src ${to.replace(/:\d+$/, "").replace(/^\[|\]$/g, "")}` : ""}`,
       };
     });
   },
@@ -79,12 +88,13 @@ function frontEndsOf({ cluster }: Facts): ReadonlyMap<string, FrontEnd> {
   const slices = slicesByService(cluster);
   for (const service of cluster.services) {
     for (const { name, protocol, port, nodePort } of service.ports) {
-      if (protocol !== "UDP") continue;
+      if (protocol === "SCTP") continue;
       const behind = endpointsOf(slices.get(serviceTitle(service)) ?? [], { name, protocol });
       const endpoints = new Set(behind.map((endpoint) => key(endpoint.address, endpoint.port)));
       const frontEnd = { title: serviceTitle(service), endpoints, usable: behind.some(isUsable) };
-      for (const address of addressesOf(service)) found.set(key(address, port), { ...frontEnd, nodePort: false });
-      if (nodePort > 0) found.set(key("node", nodePort), { ...frontEnd, nodePort: true });
+      for (const address of addressesOf(service))
+        found.set(`${key(address, port)} ${protocol}`, { ...frontEnd, nodePort: false });
+      if (nodePort > 0) found.set(`${key("node", nodePort)} ${protocol}`, { ...frontEnd, nodePort: true });
     }
   }
   return found;

@@ -75,7 +75,13 @@ function knower(
     );
     return ({ address, protocol, port }) => keys.has(keyOf(address, protocol, port));
   }
-  if (kind !== "iptables") return undefined;
+  if (kind === "ipvs") {
+    const keys = snapshot.ipvs?.services.flatMap(({ key }) =>
+      key.kind === "address" ? [`${key.address} ${key.port} ${key.protocol}`] : [],
+    );
+    const known = new Set(keys);
+    return keys && (({ address, protocol, port }) => known.has(`${address} ${port} ${protocol}`));
+  }
   const names = new Set(
     chains
       .filter((chain) => chain.variant === variant && chain.family === table && chain.table === "nat")

@@ -30,6 +30,18 @@ test("UDP flows to endpoints that are gone are found, and those that were never 
   assert.deepEqual(of("10.96.0.10", 0x08), ["stale-conntrack: service shop/web 10.96.0.10:53/UDP"]);
 });
 
+test("TCP connections that were never translated and never answered are found", () => {
+  const tuple = { source: "10.244.1.3", destination: "10.96.0.10", protocol: 6, sourcePort: 4000, destinationPort: 80 };
+  const entry = (server: string, status: number) => ({
+    ...{ family: "IPv4", original: tuple, status, timeout: 100, mark: 0, zone: 0, id: 1 },
+    reply: { source: server, destination: "10.244.1.3", protocol: 6, sourcePort: 80, destinationPort: 4000 },
+  });
+  const of = (server: string, status: number) => found({ conntrack: [entry(server, status)] });
+  assert.deepEqual(of("10.96.0.10", 0x08), ["stale-conntrack: service shop/web 10.96.0.10:80/TCP"]);
+  assert.deepEqual(of("10.96.0.10", 0x0e), [], "somebody answers: a program that has the address");
+  assert.deepEqual(of("10.244.2.9", 0x28), [], "established connections outlive endpoints");
+});
+
 test("routes to pods that lead to nobody, or to another node, are found, and those that are missing", () => {
   const { routes } = healthyNode();
   const via = (gateway: string) => ({
