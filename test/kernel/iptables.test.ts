@@ -250,6 +250,13 @@ for (const variant of variants) {
       await factory.cleanup();
     });
 
+    test("is chosen where it has more rules than the other one", async () => {
+      const rules = "-A MORE -j ACCEPT\n".repeat(50);
+      await xtables.restore("IPv4", [`*filter\n:MORE - [0:0]\n${rules}COMMIT\n`]);
+      assert.equal((await chooseXtables(await findXtables()))?.variant, variant);
+      await xtables.restore("IPv4", ["*filter\n-F MORE\n-X MORE\nCOMMIT\n"]);
+    });
+
     test("is chosen by the hint that kubelet leaves", async () => {
       await xtables.restore("IPv4", ["*mangle\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n"]);
       assert.equal((await chooseXtables(await findXtables()))?.variant, variant);
