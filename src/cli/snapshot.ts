@@ -1,7 +1,6 @@
 /** `portolan snapshot`: this node's networking in one file. */
 import { parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
-import { enterWorldWith } from "../lab/world.ts";
 import { formatSnapshot, writeSnapshotFile } from "../trace/snapshot/index.ts";
 import { type Command, commandHelp, exitStatus } from "./command.ts";
 import { choiceProblems, liveFlags, refuse, takeLive } from "./snapshots.ts";
@@ -32,7 +31,6 @@ export const snapshot: Command = {
       context.out(commandHelp(snapshot));
       return exitStatus.ok;
     }
-    if (values.namespace !== "") enterWorldWith(values.namespace);
     refuse(choiceProblems(values));
     const taken = await takeLive(values, context);
     for (const each of taken.missing) context.err(`not in the snapshot: ${each}\n`);

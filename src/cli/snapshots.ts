@@ -5,7 +5,7 @@ import { KubeClient } from "../kube/client.ts";
 import { findCluster, KubeconfigError } from "../kube/kubeconfig.ts";
 import { labNameProblem } from "../lab/plan/spec.ts";
 import { captureLab } from "../lab/snapshot.ts";
-import { enterWorld } from "../lab/world.ts";
+import { enterWorld, enterWorldWith } from "../lab/world.ts";
 import { errorText } from "../telemetry/log.ts";
 import { capture, captureSurroundings, readSnapshotFile, type Snapshot } from "../trace/snapshot/index.ts";
 import { readObjects } from "../trace/snapshot/readobjects.ts";
@@ -79,6 +79,7 @@ export async function takeLive(choice: LiveChoice, context: CommandContext): Pro
     enterWorld(lab, false);
     return captureLab(lab, signal);
   }
+  if (namespace !== "") enterWorldWith(namespace);
   // Objects first: rules follow them, not the other way round.
   const objects = await objectsOf(choice, context, signal);
   const name = namespace === "" ? undefined : namespace;
