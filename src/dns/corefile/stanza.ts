@@ -59,6 +59,18 @@ export class Stanza {
   }
 
   /**
+   * The only argument, if there is one: where to listen, as `host:port` or `:port`.
+   *
+   * @throws {CorefileError} if it is something else, or not alone.
+   */
+  hostPort(ifNone: string): string {
+    const [text = ifNone] = this.expect(0, 1);
+    const port = /:(\d{1,5})$/.exec(text)?.[1];
+    if (port === undefined || Number(port) > 65535) throw this.error(`'${text}' must be host:port`);
+    return text;
+  }
+
+  /**
    * A whole decimal number.
    *
    * @throws {CorefileError} if it is not one from `min` to `max`.
@@ -106,4 +118,16 @@ export function tryParseDuration(text: string): number | undefined {
     total += Number(amount) * (units[unit ?? ""] ?? 0);
   }
   return total;
+}
+
+/**
+ * The directive of a plugin that may stand in a server block once.
+ *
+ * @param stanzas at least one.
+ * @throws {CorefileError} at the second one.
+ */
+export function single([stanza, second]: readonly Stanza[]): Stanza {
+  if (stanza === undefined) throw new TypeError("a plugin is set up without its directive");
+  if (second !== undefined) throw second.error("may be given once in a server block");
+  return stanza;
 }

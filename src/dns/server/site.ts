@@ -1,4 +1,5 @@
 /** A server block being set up: what its plugins get to know, and what they configure. */
+import { isAbsolute, join } from "node:path";
 import type { SecureContextOptions } from "node:tls";
 import type { Source } from "../../kube/source.ts";
 import type { Clock } from "../../telemetry/clock.ts";
@@ -127,6 +128,11 @@ export class Site {
   /** Does what {@link onStart} was given. */
   async start(signal: AbortSignal): Promise<void> {
     for (const start of this.#starts) await start(signal);
+  }
+
+  /** Where a file of a directive is: relative paths begin at the block's root. */
+  path(file: string): string {
+    return isAbsolute(file) ? file : join(this.settings.root, file);
   }
 
   /** A handler of this block by the name of its plugin, once all are set up. */

@@ -1,6 +1,6 @@
 /** Plugin auto: zones from all zone files of a directory, named after their files. */
 import { readdirSync, statSync } from "node:fs";
-import { isAbsolute, join, relative } from "node:path";
+import { join, relative } from "node:path";
 import type { Stanza } from "../../corefile/stanza.ts";
 import { compilePattern, fillGroups, makePattern, type Pattern } from "../../pattern.ts";
 import { messageOf } from "../../server/log.ts";
@@ -49,7 +49,7 @@ function parse(stanza: Stanza, site: Site): Options {
     switch (property.name) {
       case "directory": {
         const [path = "", source, name] = property.expect(1, 3);
-        directory = isAbsolute(path) ? path : join(site.settings.root, path);
+        directory = site.path(path);
         if (source === undefined) break;
         if (name === undefined) throw property.error("a pattern needs a template for the zone's name");
         pattern = makePattern(property, source);

@@ -1,6 +1,7 @@
 /** Plugin autopath: walks the search path of clients for them, so that one query does for many. */
+
 import { readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { single } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import { type Handler, type Next, type Outcome, type Plugin, type Reply, ServeError } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
@@ -19,14 +20,12 @@ type SearchPath = (query: Query) => readonly string[] | undefined;
 export const autopath: Plugin = {
   name: "autopath",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     stanza.expect(1, Number.POSITIVE_INFINITY);
     const source = stanza.args.at(-1) ?? "";
     const zones = zonesOf(stanza, stanza.args.slice(0, -1), site);
     if (!source.startsWith("@")) {
-      const path = isAbsolute(source) ? source : join(site.settings.root, source);
+      const path = site.path(source);
       try {
         const domains = searchDomains(readFileSync(path, "utf8"));
         return new Autopath(zones, () => domains, site);

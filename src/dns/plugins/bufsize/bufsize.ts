@@ -1,4 +1,5 @@
 /** Plugin bufsize: limits the size of replies over UDP, so that they are not fragmented. */
+import { single } from "../../corefile/stanza.ts";
 import type { Plugin } from "../../server/plugin.ts";
 
 /** What travels everywhere without being fragmented (DNS Flag Day 2020). */
@@ -8,9 +9,7 @@ const defaultSize = 1232;
 export const bufsize: Plugin = {
   name: "bufsize",
   setup(stanzas) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const [text] = stanza.expect(0, 1);
     const limit = text === undefined ? defaultSize : stanza.number(0, "the size", 512, 4096);
     return {

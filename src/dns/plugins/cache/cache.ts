@@ -1,4 +1,5 @@
 /** Plugin cache: keeps replies of the plugins behind it. */
+import { single } from "../../corefile/stanza.ts";
 import { after, type Handler, type Next, type Outcome, type Plugin, type Reply } from "../../server/plugin.ts";
 import { Query } from "../../server/query.ts";
 import type { Site } from "../../server/site.ts";
@@ -15,9 +16,7 @@ import { Entry, Store, setTtl } from "./store.ts";
 export const cache: Plugin = {
   name: "cache",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     return new Cache(parseOptions(stanza, site), site);
   },
 };

@@ -1,4 +1,5 @@
 /** Plugin cancel: gives up on queries that take too long. */
+import { single } from "../../corefile/stanza.ts";
 import { type Plugin, ServeError } from "../../server/plugin.ts";
 import { RCODE } from "../../wire/codes.ts";
 
@@ -8,9 +9,7 @@ const defaultTimeout = 5001;
 export const cancel: Plugin = {
   name: "cancel",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const [text] = stanza.expect(0, 1);
     const timeout = text === undefined ? defaultTimeout : stanza.duration(0, "the timeout");
     if (timeout === 0) throw stanza.error("the timeout must be above 0");

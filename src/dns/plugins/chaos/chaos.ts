@@ -1,5 +1,7 @@
 /** Plugin chaos: tells the server's version, authors and name to queries of class CH. */
+
 import { hostname } from "node:os";
+import { single } from "../../corefile/stanza.ts";
 import type { Plugin } from "../../server/plugin.ts";
 import { reply } from "../../server/reply.ts";
 import { CLASS, TYPE } from "../../wire/codes.ts";
@@ -12,9 +14,7 @@ const defaultAuthors = ["The Portolan authors"];
 export const chaos: Plugin = {
   name: "chaos",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const [version = defaultVersion, ...given] = stanza.args;
     const authors = given.length === 0 ? defaultAuthors : given;
     for (const text of [version, ...authors]) {

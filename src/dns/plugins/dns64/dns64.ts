@@ -1,7 +1,7 @@
 /** Plugin dns64: IPv6 addresses for names that have IPv4 addresses only (RFC 6147). */
 import { type Address, addressBytes, addressFromBytes } from "../../../net/address.ts";
 import { type Prefix, prefixAddress, prefixFamily, prefixLength, tryParsePrefix } from "../../../net/prefix.ts";
-import type { Stanza } from "../../corefile/stanza.ts";
+import { type Stanza, single } from "../../corefile/stanza.ts";
 import { after, type Handler, type Next, type Outcome, type Plugin, type Reply } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
 import type { Site } from "../../server/site.ts";
@@ -28,9 +28,7 @@ const longestTtl = 600;
 export const dns64: Plugin = {
   name: "dns64",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     return new Dns64(parse(stanza), site);
   },
 };

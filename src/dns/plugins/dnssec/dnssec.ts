@@ -1,7 +1,6 @@
 /** Plugin dnssec: signs replies of the plugins behind it as they go out, for clients that want signatures. */
 import { readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
-import type { Stanza } from "../../corefile/stanza.ts";
+import { type Stanza, single } from "../../corefile/stanza.ts";
 import { parseKey, type ZoneKey } from "../../dnssec/keys.ts";
 import { signSet } from "../../dnssec/sign.ts";
 import { messageOf } from "../../server/log.ts";
@@ -27,9 +26,7 @@ const defaultCapacity = 10_000;
 export const dnssec: Plugin = {
   name: "dnssec",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     return new Dnssec(stanza, site);
   },
 };
@@ -176,7 +173,7 @@ function readKeys(property: Stanza, site: Site): readonly ZoneKey[] {
   const [source, ...names] = property.expect(2, Number.POSITIVE_INFINITY);
   if (source !== "file") throw property.error(`keys are read from files: key file ${source}`);
   return names.map((name) => {
-    const base = (isAbsolute(name) ? name : join(site.settings.root, name)).replace(/\.(key|private)$/, "");
+    const base = site.path(name).replace(/\.(key|private)$/, "");
     try {
       return parseKey(readFileSync(`${base}.key`, "utf8"), readFileSync(`${base}.private`, "utf8"));
     } catch (error) {

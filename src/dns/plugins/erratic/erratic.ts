@@ -1,6 +1,6 @@
 /** Plugin erratic: a bad server, for tests of clients. */
 import type { Address } from "../../../net/address.ts";
-import type { Stanza } from "../../corefile/stanza.ts";
+import { type Stanza, single } from "../../corefile/stanza.ts";
 import type { Plugin, Reply } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
 import { reply } from "../../server/reply.ts";
@@ -24,9 +24,7 @@ const ttl = 0;
 export const erratic: Plugin = {
   name: "erratic",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const options = parse(stanza);
     let queries = 0;
     const every = (count: number, amount: number) => amount > 0 && count % amount === 0;

@@ -1,5 +1,5 @@
 /** Plugin errors: logs what goes wrong with queries. */
-import type { Stanza } from "../../corefile/stanza.ts";
+import { type Stanza, single } from "../../corefile/stanza.ts";
 import { makePattern, type Pattern } from "../../pattern.ts";
 import { messageOf } from "../../server/log.ts";
 import { type Handler, type Plugin, rcodeOf } from "../../server/plugin.ts";
@@ -23,9 +23,7 @@ interface Consolidation {
 export const errors: Plugin = {
   name: "errors",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     return new Errors(parse(stanza), site);
   },
 };

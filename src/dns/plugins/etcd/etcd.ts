@@ -1,6 +1,5 @@
 /** Plugin etcd: names from etcd, in the format of SkyDNS. */
 import { readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import type { Stanza } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import {
@@ -83,7 +82,7 @@ function parse(stanza: Stanza, site: Site): Options {
 function readTls(property: Stanza, site: Site): Options["tls"] {
   const [first, second, third] = property.expect(0, 3).map((file) => {
     try {
-      return readFileSync(isAbsolute(file) ? file : join(site.settings.root, file), "utf8");
+      return readFileSync(site.path(file), "utf8");
     } catch (error) {
       throw property.error(messageOf(error));
     }

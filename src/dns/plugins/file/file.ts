@@ -1,6 +1,5 @@
 /** Plugin file: authoritative answers from zone files. */
 import { readFileSync, statSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import type { Stanza } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import {
@@ -70,7 +69,7 @@ function parse(stanza: Stanza, site: Site): readonly ZoneSource[] {
         throw stanza.unknown(property);
     }
   }
-  const path = isAbsolute(name) ? name : join(site.settings.root, name);
+  const path = site.path(name);
   const sources = zonesOf(stanza, zones, site).map((origin) => ({ path, origin, reload, byTime, fallthrough }));
   for (const source of sources) {
     try {

@@ -2,7 +2,6 @@
 
 import { Resolver } from "node:dns/promises";
 import { existsSync, readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import { tryParseAddress } from "../../../net/address.ts";
 import { formatHostPort } from "../../../net/protocol.ts";
@@ -215,7 +214,7 @@ function readTls(property: Stanza, site: Site): ConnectionOptions {
   const args = property.expect(0, 3);
   const read = (file: string) => {
     try {
-      return readFileSync(isAbsolute(file) ? file : join(site.settings.root, file), "utf8");
+      return readFileSync(site.path(file), "utf8");
     } catch (error) {
       throw property.error(messageOf(error));
     }
@@ -239,7 +238,7 @@ async function resolveAll(
       all.push(...(await resolveHost(stanza, destination, resolvers)));
       continue;
     }
-    const path = isAbsolute(text) ? text : join(site.settings.root, text);
+    const path = site.path(text);
     if (!existsSync(path)) throw stanza.error(`'${text}' is not an address, a host name or a file`);
     const servers = nameServersOf(readFileSync(path, "utf8"));
     if (servers.length === 0) throw stanza.error(`${path} has no nameserver`);

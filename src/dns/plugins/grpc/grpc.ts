@@ -1,6 +1,5 @@
 /** Plugin grpc: asks other servers over gRPC. */
 import { readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import { tryParseAddress } from "../../../net/address.ts";
 import type { Exchange } from "../../client/exchange.ts";
@@ -143,7 +142,7 @@ class Grpc implements Handler {
 function readTls(property: Stanza, site: Site): ConnectionOptions {
   const [first, second, third] = property.expect(0, 3).map((file) => {
     try {
-      return readFileSync(isAbsolute(file) ? file : join(site.settings.root, file), "utf8");
+      return readFileSync(site.path(file), "utf8");
     } catch (error) {
       throw property.error(messageOf(error));
     }

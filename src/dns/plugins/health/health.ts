@@ -1,5 +1,7 @@
 /** Plugin health: says over HTTP that the process lives. */
+
 import { textReply } from "../../../telemetry/http.ts";
+import { single } from "../../corefile/stanza.ts";
 import { timeBuckets } from "../../server/metrics.ts";
 import type { Plugin } from "../../server/plugin.ts";
 
@@ -12,11 +14,8 @@ const probeTimeout = 5000;
 export const health: Plugin = {
   name: "health",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
-    const [address = defaultAddress] = stanza.expect(0, 1);
-    if (!/^.*:\d{1,5}$/.test(address)) throw stanza.error(`'${address}' must be host:port`);
+    const stanza = single(stanzas);
+    const address = stanza.hostPort(defaultAddress);
     for (const property of stanza.properties) {
       if (property.name !== "lameduck") throw stanza.unknown(property);
       property.expect(1);

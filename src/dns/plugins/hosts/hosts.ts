@@ -1,8 +1,7 @@
 /** Plugin hosts: names from a file like /etc/hosts, and from lines in the Corefile. */
 import { readFileSync, statSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import { tryParseAddress } from "../../../net/address.ts";
-import type { Stanza } from "../../corefile/stanza.ts";
+import { type Stanza, single } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import type { Fallthrough, Handler, Next, Outcome, Plugin } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
@@ -38,9 +37,7 @@ const maxFile = 64 * 1024 * 1024;
 export const hosts: Plugin = {
   name: "hosts",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     return new Hosts(parse(stanza, site), site);
   },
 };
@@ -80,7 +77,7 @@ function parse(stanza: Stanza, site: Site): Options {
     }
   }
   return {
-    path: isAbsolute(file) ? file : join(site.settings.root, file),
+    path: site.path(file),
     zones: zonesOf(stanza, zones, site),
     inline: inline.join("\n"),
     fallthrough,

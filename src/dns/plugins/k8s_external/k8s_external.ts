@@ -1,6 +1,6 @@
 /** Plugin k8s_external: names of Services in zones outside of the cluster, with their external addresses. */
 import { type Address, tryParseAddress } from "../../../net/address.ts";
-import type { Stanza } from "../../corefile/stanza.ts";
+import { type Stanza, single } from "../../corefile/stanza.ts";
 import {
   type Fallthrough,
   type Handler,
@@ -45,9 +45,7 @@ interface Target {
 export const k8sExternal: Plugin = {
   name: "k8s_external",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const handler = new External(parse(stanza, site), site);
     site.onStart(() => {
       if (handler.kubernetes === undefined) throw stanza.error("needs plugin kubernetes in the same server block");

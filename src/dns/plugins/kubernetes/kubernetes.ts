@@ -1,7 +1,9 @@
 /** Plugin kubernetes: names of Services, endpoints and pods. */
+
 import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { type Address, tryParseAddress } from "../../../net/address.ts";
+import { single } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import { timeBuckets } from "../../server/metrics.ts";
 import { type Handler, type Next, type Outcome, type Plugin, ServeError } from "../../server/plugin.ts";
@@ -31,9 +33,7 @@ const maxAliases = 8;
 export const kubernetes: Plugin = {
   name: "kubernetes",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     return new KubernetesHandler(parseOptions(stanza, site), site);
   },
 };

@@ -1,9 +1,8 @@
 /** Plugin loadbalance: the order of addresses in answers. */
 import { readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import type { Address } from "../../../net/address.ts";
 import { type Prefix, prefixContains, tryParsePrefix } from "../../../net/prefix.ts";
-import type { Stanza } from "../../corefile/stanza.ts";
+import { type Stanza, single } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import { after, type Plugin, type Reply } from "../../server/plugin.ts";
 import type { Site } from "../../server/site.ts";
@@ -18,9 +17,7 @@ type Order = (records: ResourceRecord[], name: string) => ResourceRecord[];
 export const loadbalance: Plugin = {
   name: "loadbalance",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const { order, preferred } = parse(stanza, site);
     return {
       name: "loadbalance",
@@ -63,7 +60,7 @@ function parse(stanza: Stanza, site: Site): { readonly order: Order; readonly pr
     stanza.expect(0, 1);
   } else if (policy === "weighted") {
     const [, file = ""] = stanza.expect(2);
-    const path = isAbsolute(file) ? file : join(site.settings.root, file);
+    const path = site.path(file);
     let weights: Weights = new Map();
     const read = () => {
       weights = parseWeights(readFileSync(path, "utf8"), path);

@@ -1,5 +1,7 @@
 /** Plugin loop: ends the program if its queries come back to itself. */
+
 import { defaultPorts } from "../../corefile/key.ts";
+import { single } from "../../corefile/stanza.ts";
 import type { Plugin } from "../../server/plugin.ts";
 import { Query } from "../../server/query.ts";
 import { reply } from "../../server/reply.ts";
@@ -17,10 +19,9 @@ const maxSeen = 2;
 export const loop: Plugin = {
   name: "loop",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
+    const stanza = single(stanzas);
     if (stanza === undefined) return undefined;
     stanza.expect(0);
-    if (second !== undefined) throw second.error("may be given once in a server block");
     const { env } = site;
     const zone = site.zones[0] ?? ".";
     const random = () => String(Math.floor(env.random() * 2 ** 53));

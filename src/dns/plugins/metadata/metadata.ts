@@ -1,4 +1,5 @@
 /** Plugin metadata: lets plugins tell each other what they know about a query. */
+import { single } from "../../corefile/stanza.ts";
 import type { Plugin } from "../../server/plugin.ts";
 import { zonesOf } from "../../server/zones.ts";
 import { isWithin } from "../../wire/names.ts";
@@ -7,9 +8,7 @@ import { isWithin } from "../../wire/names.ts";
 export const metadata: Plugin = {
   name: "metadata",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     for (const property of stanza.properties) throw stanza.unknown(property);
     const zones = zonesOf(stanza, stanza.args, site);
     return {

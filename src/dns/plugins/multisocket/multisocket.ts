@@ -1,5 +1,7 @@
 /** Plugin multisocket: several sockets that share each UDP port. */
+
 import { availableParallelism } from "node:os";
+import { single } from "../../corefile/stanza.ts";
 import type { Plugin } from "../../server/plugin.ts";
 
 const most = 1024;
@@ -8,9 +10,7 @@ const most = 1024;
 export const multisocket: Plugin = {
   name: "multisocket",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const [text] = stanza.expect(0, 1);
     site.settings.sockets = text === undefined ? availableParallelism() : stanza.number(0, "the number", 1, most);
     return undefined;

@@ -1,5 +1,7 @@
 /** Plugin nsid: tells which server answers, to clients that ask for it (RFC 5001). */
+
 import { hostname } from "node:os";
+import { single } from "../../corefile/stanza.ts";
 import { after, type Plugin } from "../../server/plugin.ts";
 import { OPTION } from "../../wire/codes.ts";
 
@@ -9,9 +11,7 @@ const longest = 1024;
 export const nsid: Plugin = {
   name: "nsid",
   setup(stanzas) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const data = new Uint8Array(Buffer.from(stanza.args.length === 0 ? hostname() : stanza.args.join(" ")));
     if (data.length > longest) throw stanza.error(`the id is longer than ${longest} bytes`);
     return {

@@ -1,5 +1,7 @@
 /** Plugin prometheus: counts queries, and serves all metrics to Prometheus. */
+
 import { metricsContentType } from "../../../telemetry/metrics.ts";
+import { single } from "../../corefile/stanza.ts";
 import { formatListen } from "../../server/listeners/listener.ts";
 import type { Plugin } from "../../server/plugin.ts";
 import { RequestMetrics } from "../../server/requestmetrics.ts";
@@ -22,11 +24,8 @@ export function requestMetricsOf(metrics: Site["env"]["metrics"]): RequestMetric
 export const prometheus: Plugin = {
   name: "prometheus",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
-    const [address = defaultAddress] = stanza.expect(0, 1);
-    if (!/^.*:\d{1,5}$/.test(address)) throw stanza.error(`'${address}' must be host:port`);
+    const stanza = single(stanzas);
+    const address = stanza.hostPort(defaultAddress);
     for (const property of stanza.properties) throw stanza.unknown(property);
     const { env } = site;
     const metrics = requestMetricsOf(env.metrics);

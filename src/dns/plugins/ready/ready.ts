@@ -1,5 +1,7 @@
 /** Plugin ready: says over HTTP whether all plugins can do their work. */
+
 import { textReply } from "../../../telemetry/http.ts";
+import { single } from "../../corefile/stanza.ts";
 import type { Plugin } from "../../server/plugin.ts";
 import type { Site } from "../../server/site.ts";
 
@@ -9,11 +11,8 @@ const defaultAddress = ":8181";
 export const ready: Plugin = {
   name: "ready",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
-    const [address = defaultAddress] = stanza.expect(0, 1);
-    if (!/^.*:\d{1,5}$/.test(address)) throw stanza.error(`'${address}' must be host:port`);
+    const stanza = single(stanzas);
+    const address = stanza.hostPort(defaultAddress);
     let continuously = false;
     for (const property of stanza.properties) {
       if (property.name !== "monitor") throw stanza.unknown(property);

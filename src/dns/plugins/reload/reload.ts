@@ -1,4 +1,5 @@
 /** Plugin reload: follows changes of the Corefile. */
+import { single } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import type { Plugin } from "../../server/plugin.ts";
 
@@ -9,9 +10,7 @@ const shortestJitter = 1000;
 export const reload: Plugin = {
   name: "reload",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     stanza.expect(0, 2);
     const interval = stanza.args.length > 0 ? stanza.duration(0, "the interval") : 30_000;
     const jitter = stanza.args.length > 1 ? stanza.duration(1, "the jitter") : Math.min(15_000, interval / 2);

@@ -1,4 +1,5 @@
 /** Plugin timeouts: how long connections may take and idle. */
+import { single } from "../../corefile/stanza.ts";
 import type { Plugin } from "../../server/plugin.ts";
 
 const shortest = 1000;
@@ -8,9 +9,7 @@ const longest = 24 * 3_600_000;
 export const timeouts: Plugin = {
   name: "timeouts",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     stanza.expect(0);
     if (stanza.properties.length === 0) throw stanza.error("needs a block with read, write or idle");
     for (const property of stanza.properties) {

@@ -1,7 +1,8 @@
 /** Plugin tls: the certificate of DNS over TLS, HTTPS and gRPC. */
+
 import { readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import { createSecureContext } from "node:tls";
+import { single } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import type { Plugin } from "../../server/plugin.ts";
 import type { Settings } from "../../server/site.ts";
@@ -19,11 +20,9 @@ const clientAuth: Readonly<Record<string, { readonly requestCert: boolean; reado
 export const tls: Plugin = {
   name: "tls",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const [cert = "", key = "", ca] = stanza.expect(2, 3);
-    const read = (path: string) => readFileSync(isAbsolute(path) ? path : join(site.settings.root, path), "utf8");
+    const read = (path: string) => readFileSync(site.path(path), "utf8");
     let auth = clientAuth.nocert;
     for (const property of stanza.properties) {
       if (property.name !== "client_auth") throw stanza.unknown(property);

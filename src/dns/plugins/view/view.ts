@@ -1,5 +1,6 @@
 /** Plugin view: a server block that serves only queries for which an expression holds. */
 
+import { single } from "../../corefile/stanza.ts";
 import { compileExpression } from "../../expression/expression.ts";
 import { queryScope } from "../../expression/scope.ts";
 import { messageOf } from "../../server/log.ts";
@@ -11,9 +12,7 @@ import type { Site } from "../../server/site.ts";
 export const view: Plugin = {
   name: "view",
   setup(stanzas, site) {
-    const [stanza, second] = stanzas;
-    if (stanza === undefined) return undefined;
-    if (second !== undefined) throw second.error("may be given once in a server block");
+    const stanza = single(stanzas);
     const [name = ""] = stanza.expect(1);
     site.settings.viewName = name;
     const tests = stanza.properties.map((property) => {

@@ -1,9 +1,8 @@
 /** DNS over gRPC as CoreDNS speaks it: service coredns.dns.DnsService, method Query(DnsPacket{bytes msg = 1}). */
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Http2ServerResponse } from "node:http2";
 import { frame, unframe } from "../../wire/grpc.ts";
-import type { Dispatcher } from "../dispatch.ts";
-import { clientOf, type ListenAddress, type Listener, type ListenerContext } from "./listener.ts";
-import { openWeb, readBody } from "./web.ts";
+import type { ListenAddress, Listener, ListenerContext } from "./listener.ts";
+import { listenWeb, readBody } from "./web.ts";
 
 /** The path of the method. */
 export const queryPath = "/coredns.dns.DnsService/Query";
@@ -12,45 +11,23 @@ const maxMessage = 65535 + 16;
 const status = { ok: 0, invalidArgument: 3, unimplemented: 12, internal: 13 } as const;
 
 /** Opens the port. */
-export async function listenGrpc(listen: ListenAddress, { settings }: ListenerContext): Promise<Listener> {
-  let dispatcher: Dispatcher | undefined;
+export function listenGrpc(listen: ListenAddress, { settings }: ListenerContext): Promise<Listener> {
   const limits = { connections: settings.grpcMaxConnections, streams: settings.grpcMaxStreams };
-  const port = await openWeb(listen.address, listen.port, settings, limits, (request, response) => {
+  return listenWeb(listen, settings, limits, async (request, response, ask) => {
     if (!("stream" in request) || !("stream" in response)) {
       response.statusCode = 505;
       response.end();
       return;
     }
-    answer(request, response, () => dispatcher).catch(() => response.destroy());
+    if (request.url !== queryPath) return finish(response, status.unimplemented, `the method is ${queryPath}`);
+    const body = await readBody(request, maxMessage);
+    const query = body === undefined ? undefined : unframe(body);
+    if (query === undefined)
+      return finish(response, status.invalidArgument, "the request is not one uncompressed DnsPacket");
+    const reply = await ask(query, "grpc");
+    if (reply === undefined) return finish(response, status.internal, "no response");
+    finish(response, status.ok, "", frame(reply));
   });
-  return {
-    port: port.port,
-    close: () => port.close(),
-    serve(next, { tls }) {
-      dispatcher = next;
-      port.secure(tls);
-    },
-  };
-}
-
-async function answer(
-  request: Http2ServerRequest,
-  response: Http2ServerResponse,
-  dispatcher: () => Dispatcher | undefined,
-): Promise<void> {
-  if (request.url !== queryPath) return finish(response, status.unimplemented, `the method is ${queryPath}`);
-  const body = await readBody(request, maxMessage);
-  const query = body === undefined ? undefined : unframe(body);
-  if (query === undefined)
-    return finish(response, status.invalidArgument, "the request is not one uncompressed DnsPacket");
-  const client = clientOf("grpc", request.socket);
-  const reply = await new Promise<Buffer | undefined>((resolve) => {
-    const current = dispatcher();
-    if (current === undefined) resolve(undefined);
-    else current.handle(query, client, (bytes) => resolve(bytes === undefined ? undefined : Buffer.from(bytes)));
-  });
-  if (reply === undefined) return finish(response, status.internal, "no response");
-  finish(response, status.ok, "", frame(reply));
 }
 
 /** Ends the call with a status, after the message if there is one. */

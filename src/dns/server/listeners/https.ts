@@ -1,48 +1,33 @@
 /** DNS over HTTPS (RFC 8484), at the path /dns-query, over HTTP/2 and HTTP/1.1. */
 import { decodeMessage } from "../../wire/message.ts";
-import type { Dispatcher } from "../dispatch.ts";
-import { clientOf, type ListenAddress, type Listener, type ListenerContext } from "./listener.ts";
-import { openWeb, readBody, type WebRequest, type WebResponse } from "./web.ts";
+import type { ListenAddress, Listener, ListenerContext } from "./listener.ts";
+import { listenWeb, readBody, type WebRequest, type WebResponse } from "./web.ts";
 
 const mediaType = "application/dns-message";
 const maxQuery = 65535;
 
 /** Opens the port. `count` is told the status of each response. */
-export async function listenHttps(
+export function listenHttps(
   listen: ListenAddress,
   { settings }: ListenerContext,
   count: (status: number) => void,
 ): Promise<Listener> {
-  let dispatcher: Dispatcher | undefined;
   const limits = { connections: settings.httpsMaxConnections, streams: 250 };
-  const port = await openWeb(listen.address, listen.port, settings, limits, (request, response) => {
-    answer(request, response, () => dispatcher).then(count, () => response.destroy());
+  return listenWeb(listen, settings, limits, async (request, response, ask) => {
+    count(await answer(request, response, (query) => ask(query, "https")));
   });
-  return {
-    port: port.port,
-    close: () => port.close(),
-    serve(next, { tls }) {
-      dispatcher = next;
-      port.secure(tls);
-    },
-  };
 }
 
 async function answer(
   request: WebRequest,
   response: WebResponse,
-  dispatcher: () => Dispatcher | undefined,
+  ask: (query: Buffer) => Promise<Buffer | undefined>,
 ): Promise<number> {
   const url = new URL(`http://host${request.url?.startsWith("/") ? request.url : "/"}`);
   if (url.pathname !== "/dns-query") return fail(response, 404, "the path is /dns-query");
   const query = await readQuery(request, url);
   if (typeof query === "string") return fail(response, 400, query);
-  const client = clientOf("https", request.socket);
-  const bytes = await new Promise<Buffer | undefined>((resolve) => {
-    const current = dispatcher();
-    if (current === undefined) resolve(undefined);
-    else current.handle(query, client, (reply) => resolve(reply === undefined ? undefined : Buffer.from(reply)));
-  });
+  const bytes = await ask(query);
   if (bytes === undefined) return fail(response, 500, "no response");
   const headers = {
     "content-type": mediaType,

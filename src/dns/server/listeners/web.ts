@@ -2,8 +2,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse, Http2Session } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
+import type { Dispatcher } from "../dispatch.ts";
+import type { Protocol } from "../query.ts";
 import type { Settings } from "../site.ts";
 import { type OpenPort, openPort } from "./connections.ts";
+import { clientOf, type ListenAddress, type Listener } from "./listener.ts";
 
 /** A request of either version. */
 export type WebRequest = IncomingMessage | Http2ServerRequest;
@@ -17,24 +20,52 @@ export interface WebLimits {
   readonly streams: number;
 }
 
-/** An open web port. */
-export interface WebPort extends OpenPort {
-  /** Uses these certificates for new connections. */
-  secure(tls: Settings["tls"]): void;
-}
-
 /** The first bytes of an HTTP/2 connection (RFC 9113 3.4). */
 const preface = Buffer.from("PRI ");
 const headersTimeout = 10_000;
 
-/** Opens the port. */
-export async function openWeb(
-  host: string,
-  port: number,
+/** Answers a request with what `ask` gets for a query: undefined if nothing is to be sent. A connection ends if it rejects. */
+export type WebAnswer = (
+  request: WebRequest,
+  response: WebResponse,
+  ask: (query: Buffer, protocol: Protocol) => Promise<Buffer | undefined>,
+) => Promise<void>;
+
+/** Opens a web port. */
+export async function listenWeb(
+  listen: ListenAddress,
+  settings: Settings,
+  limits: WebLimits,
+  answer: WebAnswer,
+): Promise<Listener> {
+  let dispatcher: Dispatcher | undefined;
+  const port = await openWeb(listen, settings, limits, (request, response) => {
+    const ask = (query: Buffer, protocol: Protocol) =>
+      new Promise<Buffer | undefined>((resolve) => {
+        if (dispatcher === undefined) resolve(undefined);
+        else
+          dispatcher.handle(query, clientOf(protocol, request.socket), (bytes) =>
+            resolve(bytes === undefined ? undefined : Buffer.from(bytes)),
+          );
+      });
+    answer(request, response, ask).catch(() => response.destroy());
+  });
+  return {
+    port: port.port,
+    close: () => port.close(),
+    serve(next, { tls }) {
+      dispatcher = next;
+      port.secure(tls);
+    },
+  };
+}
+
+async function openWeb(
+  { address, port }: ListenAddress,
   settings: Settings,
   limits: WebLimits,
   handle: (request: WebRequest, response: WebResponse) => void,
-): Promise<WebPort> {
+): Promise<OpenPort & { secure(tls: Settings["tls"]): void }> {
   // Loaded when used, as all that few servers need: with TLS and HTTP a process is 10 MB larger.
   const http1 = process.getBuiltinModule("node:http");
   const http2 = process.getBuiltinModule("node:http2");
@@ -63,7 +94,7 @@ export async function openWeb(
     socket.on("error", () => socket.destroy());
     socket.setTimeout(settings.idleTimeout, () => socket.destroy());
   });
-  const open = await openPort(server, host, port);
+  const open = await openPort(server, address, port);
   server.maxConnections = limits.connections;
   return {
     port: open.port,
