@@ -4,12 +4,18 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { test } from "node:test";
-import { eventually, kubectlPrograms, startCluster } from "./cluster.ts";
+import { eventually, startCluster } from "./cluster.ts";
 import { cronTab, crontabs, define, fixture, useDefinition } from "./definitions.ts";
 
 test("kubectl defines a kind, and works with its objects as with any other", async (t) => {
   const cluster = await startCluster(t, { nodes: [] });
-  await useDefinition(cluster, kubectlPrograms()[0] ?? "kubectl");
+  await useDefinition(cluster);
+  assert.equal(
+    cluster.server.api.store.count("crontabs.stable.example.com"),
+    0,
+    "the objects went with their definition",
+  );
+  assert.equal((await cluster.request("GET", crontabs)).status, 404);
 });
 
 test("the status is written by itself, versions are one object, and old ones warn", async (t) => {
