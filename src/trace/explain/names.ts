@@ -28,6 +28,7 @@ export class Names {
   readonly objects: ClusterObjects | undefined;
   readonly #cluster: Cluster;
   readonly #pods = new Map<Address, CheckedPod>();
+  readonly #endpoints = new Map<ServicePort, readonly Endpoint[]>();
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -96,7 +97,15 @@ export class Names {
   }
 
   /** The endpoints behind a port of a Service. */
-  endpoints({ service, port }: Pick<FrontEnd, "service" | "port">): readonly Endpoint[] {
+  endpoints(frontEnd: Pick<FrontEnd, "service" | "port">): readonly Endpoint[] {
+    const known = this.#endpoints.get(frontEnd.port);
+    if (known !== undefined) return known;
+    const found = this.#findEndpoints(frontEnd);
+    this.#endpoints.set(frontEnd.port, found);
+    return found;
+  }
+
+  #findEndpoints({ service, port }: Pick<FrontEnd, "service" | "port">): readonly Endpoint[] {
     const slices = (this.objects?.slices ?? []).filter(
       (slice) => slice.namespace === service.namespace && slice.service === service.name,
     );

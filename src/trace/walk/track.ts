@@ -2,6 +2,7 @@
 import type { ConntrackEntry } from "../../kernel/conntrack/index.ts";
 import { statusBit } from "../../kernel/conntrack/index.ts";
 import { formatHostPort } from "../../net/protocol.ts";
+import type { Snapshot } from "../snapshot/types.ts";
 import { hasPorts, type Packet, protocolNumber, samePacket } from "./packet.ts";
 import { type Connection, type State, type TrackedFlow, type Tuple, withStep } from "./state.ts";
 import type { World } from "./world.ts";
@@ -103,17 +104,35 @@ function inWalk(world: World, { packet, tracked }: State): Found | undefined {
 
 function inSnapshot(world: World, packet: Packet): Found | undefined {
   const tuple = tupleOf(packet);
-  if (hasPorts(packet.protocol) ? tuple.sourcePort === undefined || tuple.destinationPort === undefined : true) {
+  if (!hasPorts(packet.protocol) || tuple.sourcePort === undefined || tuple.destinationPort === undefined) {
     return undefined;
   }
-  for (const entry of world.snapshot.conntrack) {
-    const { original, reply, mark, status, zone } = entry;
-    if (zone !== 0 || original.protocol !== packet.protocol || isOver(entry)) continue;
-    const answered = (status & statusBit.seenReply) !== 0;
-    if (same(original, tuple)) return { original, reply, mark, direction: "original", answered, real: true };
-    if (same(reply, tuple)) return { original, reply, mark, direction: "reply", answered: true, real: true };
+  const entry = entriesOf(world.snapshot).get(keyOf(tuple));
+  if (entry === undefined || isOver(entry)) return undefined;
+  const { original, reply, mark, status } = entry;
+  const direction = same(original, tuple) ? "original" : "reply";
+  const answered = direction === "reply" || (status & statusBit.seenReply) !== 0;
+  return { original, reply, mark, direction, answered, real: true };
+}
+
+/** The tracked connections of a snapshot by the tuples of both of their directions; made when they are first asked for. */
+function entriesOf(snapshot: Snapshot): ReadonlyMap<string, ConntrackEntry> {
+  const known = entries.get(snapshot);
+  if (known !== undefined) return known;
+  const made = new Map<string, ConntrackEntry>();
+  for (const entry of snapshot.conntrack) {
+    if (entry.zone !== 0) continue;
+    made.set(keyOf(entry.original), entry);
+    made.set(keyOf(entry.reply), entry);
   }
-  return undefined;
+  entries.set(snapshot, made);
+  return made;
+}
+
+const entries = new WeakMap<Snapshot, ReadonlyMap<string, ConntrackEntry>>();
+
+function keyOf({ source, destination, protocol, sourcePort, destinationPort }: Tuple): string {
+  return `${protocol} ${source} ${sourcePort} ${destination} ${destinationPort}`;
 }
 
 /** A TCP connection that is over gives way to a new one of the same addresses and ports. */
