@@ -189,12 +189,18 @@ test("a new process changes nothing of what an earlier one left, and remembers i
 test("affinity timeouts come and go with the services that use them", async () => {
   await mode.replace(desired([service(1, 3)]));
   assert.ok(!listing().includes("affinity-90"));
-  await mode.apply(new Map([["a", service(4, 2, { affinitySeconds: 90 })]]));
+  await mode.apply(new Map([["a IPv4", service(4, 2, { affinitySeconds: 90 })]]));
+  assert.match(listing(), /meta priority @affinity-pools-90 goto affinity-90/);
+  await mode.apply(new Map([["b IPv4", service(5, 2, { affinitySeconds: 90 })]]));
+  await mode.apply(new Map([["a IPv4", undefined]]));
   assert.match(listing(), /meta priority @affinity-pools-90 goto affinity-90/);
   assert.deepEqual(await mode.audit(), []);
-  await mode.apply(new Map([["a", undefined]]));
+  await mode.apply(new Map([["b IPv4", service(5, 2, { affinitySeconds: 91 })]]));
+  assert.doesNotMatch(listing(), /affinity-(pools-)?90/);
+  assert.match(listing(), /meta priority @affinity-pools-91 goto affinity-91/);
+  assert.deepEqual(await mode.audit(), []);
   await mode.replace(desired([service(1, 3)]));
-  assert.ok(!listing().includes("affinity-90"));
+  assert.doesNotMatch(listing(), /affinity-(pools-)?9/);
 });
 
 test("what somebody else changes is told at once, and who did it; what we change is not", async () => {

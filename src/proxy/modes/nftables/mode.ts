@@ -16,6 +16,7 @@ import { Heritage } from "./adopt.ts";
 import { type Element, elementsOfSettings, identityOf } from "./elements.ts";
 import { setsOf, tableName } from "./layout.ts";
 import { affinityChain, type ChainText, type RulesetSettings, ruleset } from "./ruleset.ts";
+import { affinityPools } from "./sets.ts";
 import { difference, type Edits, Reconciler, TableState } from "./state.ts";
 import { accepts, isSame, KernelTable, type TableContent } from "./table.ts";
 
@@ -77,10 +78,12 @@ export class NftablesMode implements Mode {
       if (own.size === 0) continue;
       const edits = served.state.change(own);
       const added = newAffinities(own.values(), served.affinities);
+      const gone = goneAffinities(edits, served);
       for (const seconds of added) served.affinities.add(seconds);
+      for (const seconds of gone) served.affinities.delete(seconds);
       const names = new Set(["affinity", ...[...added].map(affinityChain)]);
-      const chains = added.size === 0 ? [] : chainsOf(family, served).filter(({ name }) => names.has(name));
-      this.#tables[family].edit(edits, added, chains);
+      const chains = added.size + gone.size === 0 ? [] : chainsOf(family, served).filter(({ name }) => names.has(name));
+      this.#tables[family].edit(edits, { added, gone }, chains);
     }
   }
 
@@ -234,6 +237,12 @@ function newAffinities(decisions: Iterable<Decision | undefined>, known: Readonl
     if (decision !== undefined && decision.affinitySeconds > 0) seconds.add(decision.affinitySeconds);
   }
   return seconds.difference(known);
+}
+
+/** Timeouts that no decision has any more. Only where the last pool of one may have gone are all looked at. */
+function goneAffinities({ deletes }: Edits, { affinities, state }: Served): ReadonlySet<number> {
+  const touched = deletes.some(({ set }) => [...affinities].some((seconds) => set === affinityPools(seconds)));
+  return touched ? affinities.difference(state.affinities()) : new Set();
 }
 
 function decisionsOf(

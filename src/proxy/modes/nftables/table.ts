@@ -20,7 +20,7 @@ import {
 import type { Family } from "../../../net/address.ts";
 import type { Element } from "./elements.ts";
 import { setsOf, tableComment, tableFamily, tableName } from "./layout.ts";
-import type { ChainText, RuleText } from "./ruleset.ts";
+import { affinityChain, type ChainText, type RuleText } from "./ruleset.ts";
 import { fixedSets, type SetName, toBytes, toText } from "./sets.ts";
 import type { Edits } from "./state.ts";
 import type { Step } from "./steps.ts";
@@ -36,6 +36,12 @@ export interface TableContent {
   readonly elements?: readonly Element[];
   /** The rules of each chain, each as a text that is equal for equal rules. */
   readonly rules: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Timeouts, in seconds, that get or lose their sets and chains. */
+export interface AffinityChange {
+  readonly added: ReadonlySet<number>;
+  readonly gone: ReadonlySet<number>;
 }
 
 /** A table of our name that somebody else made. */
@@ -145,21 +151,29 @@ export class KernelTable {
     transaction.check(this.#socket);
   }
 
-  /** Applies edits, after making the sets and chains of affinity timeouts that are used for the first time. */
-  edit(edits: Edits, newAffinities: ReadonlySet<number>, chains: readonly ChainText[]): void {
+  /**
+   * Applies edits, after making the sets and chains of affinity timeouts that are used for the first time, and before
+   * those go that are used no more.
+   *
+   * @param chains the chains to write; those that lead to chains of timeouts that go no longer do.
+   */
+  edit(edits: Edits, { added, gone }: AffinityChange, chains: readonly ChainText[]): void {
     const transaction = this.#transaction;
-    if (newAffinities.size > 0) {
-      for (const { set, ...rest } of setsOf(this.ref, newAffinities).values()) {
-        if (!(set in fixedSets)) transaction.addSet({ ...rest, set });
-      }
-    }
+    for (const set of this.#setsOfAffinities(added)) transaction.addSet(set);
     for (const { name } of chains) transaction.addChain({ ...this.ref, chain: name });
     for (const { name, rules } of chains) {
       transaction.flushRules({ ...this.ref, chain: name });
       this.#addRules(transaction, name, rules);
     }
     this.#apply(transaction, edits);
+    for (const seconds of gone) transaction.deleteChain({ ...this.ref, chain: affinityChain(seconds) });
+    for (const { set } of this.#setsOfAffinities(gone)) transaction.deleteSet({ ...this.ref, set });
     transaction.commit(this.#socket);
+  }
+
+  #setsOfAffinities(affinities: ReadonlySet<number>): readonly NftSet[] {
+    if (affinities.size === 0) return [];
+    return [...setsOf(this.ref, affinities).values()].filter(({ set }) => !(set in fixedSets));
   }
 
   /** Removes the table, if it is there. @returns whether it was. @throws {ForeignTableError} if somebody else made it. */
