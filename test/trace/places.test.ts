@@ -6,10 +6,10 @@ import { after, before, test } from "node:test";
 import { parseMac, setBridgePort, setLink } from "../../src/kernel/route/index.ts";
 import { type Address, parseAddress } from "../../src/net/address.ts";
 import { summaryOf } from "../../src/trace/render/index.ts";
-import { captureSurroundings } from "../../src/trace/snapshot/index.ts";
-import { type Walk, walk } from "../../src/trace/walk/index.ts";
+import { captureSurroundings, type Snapshot } from "../../src/trace/snapshot/index.ts";
+import { stepsOf, type Walk, walk } from "../../src/trace/walk/index.ts";
 import { type Host, TestNetwork } from "../support/network.ts";
-import { attemptTcp, type Listener, openBound, serveTcp, serveUdp } from "../support/sockets.ts";
+import { attemptTcp, type Listener, openBound, openClient, serveTcp, serveUdp } from "../support/sockets.ts";
 
 const network = new TestNetwork("places");
 const [a, b] = [network.host("a"), network.host("b")];
@@ -344,6 +344,79 @@ test("long packets and short lives end where the kernel ends them", async () => 
       assert.equal(await told("p2", 1280, 64), "delivered");
     },
   );
+});
+
+test("snapshots of two machines are joined by the wire between them", async () => {
+  const whole = await captureSurroundings(a.namespace);
+  const all = [whole, ...(whole.places ?? [])];
+  const placeOf = (host: Host) => all.find(({ name }) => name === host.namespace);
+  /** As if it were of a machine of its own, whose wire is no pair of links. */
+  const machine = (id: string, node: Host, ...inside: readonly Host[]): Snapshot => {
+    const moved = (place: Snapshot | undefined): Snapshot => {
+      assert.ok(place?.identity !== undefined);
+      const other = (identity: string) => identity.replace(/^[^/]*/, id);
+      return {
+        ...place,
+        identity: other(place.identity),
+        namespaces: (place.namespaces ?? []).map((each) => ({ ...each, identity: other(each.identity) })),
+      };
+    };
+    const { places: _, ...own } = moved(placeOf(node));
+    const links = own.links.map((link) => {
+      if (link.name !== "eth0") return link;
+      const { kind: _k, link: _l, linkNamespace: _n, ...wire } = link;
+      return wire;
+    });
+    return { ...own, links, places: inside.map((host) => moved(placeOf(host))) };
+  };
+  const one = machine("one", a, pods.p1, pods.p2, pods.r);
+  const two = machine("two", b, pods.q);
+  const ask = (snapshots: readonly Snapshot[]) =>
+    walk(
+      snapshots,
+      {
+        place: pods.p1.namespace,
+        packet: { family: "IPv4", destination: parseAddress(services.toQ), protocol: 6, destinationPort: 80 },
+      },
+      { answers: true },
+    );
+  const [end, ...others] = ask([one, two]).ends;
+  assert.equal(others.length, 0);
+  assert.deepEqual([end?.outcome.kind, end?.state.place], ["delivered", pods.q.namespace]);
+  assert.deepEqual(
+    end?.answers?.map(({ outcome, state }) => [outcome.kind, state.place]),
+    [["delivered", pods.p1.namespace]],
+  );
+  // Without the other's snapshot it leaves what is known, in the tunnel.
+  const [alone] = ask([one]).ends;
+  assert.ok(alone?.outcome.kind === "forwarded" && alone.outcome.interface === "eth0");
+  assert.equal(alone.outcome.to.address, "192.0.2.2");
+});
+
+test("a connection that is tracked goes where it went before, and its answers are known as such", async () => {
+  const client = openClient(pods.p1, parseAddress(services.toQ));
+  client.connect({ host: services.toQ, port: 80 });
+  await once(client, "data");
+  const sourcePort = client.localPort ?? 0;
+  try {
+    // A new connection would go to p2 now.
+    const snapshot = await captureSurroundings(a.namespace);
+    const rules = snapshot.nftables.rules.filter(({ chain }) => chain !== "pre");
+    const without = { ...snapshot, nftables: { ...snapshot.nftables, rules } };
+    const packet = { family: "IPv4", protocol: 6, sourcePort } as const;
+    const there = { destination: parseAddress(services.toQ), destinationPort: 80 };
+    const [end] = walk(without, { place: pods.p1.namespace, packet: { ...packet, ...there } }, { answers: true }).ends;
+    assert.deepEqual([end?.outcome.kind, end?.state.place], ["delivered", pods.q.namespace]);
+    const tracked = end && stepsOf(end.state).find((step) => step.kind === "tracked");
+    assert.ok(tracked?.kind === "tracked" && tracked.real && tracked.direction === "original");
+    // The other way round: what q sends in this connection, as from its address, gets the Service's back.
+    const back = { destination: parseAddress(addresses.p1), destinationPort: sourcePort, sourcePort: port };
+    const [answer] = walk(without, { place: pods.q.namespace, packet: { ...packet, ...back } }).ends;
+    assert.equal(answer?.state.packet.source, services.toQ);
+    assert.equal(answer?.state.packet.sourcePort, 80);
+  } finally {
+    client.destroy();
+  }
 });
 
 /** Bytes of the headers of IP and UDP. */

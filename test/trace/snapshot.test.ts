@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { snapshot as command } from "../../src/cli/snapshot.ts";
+import { namespaceId } from "../../src/kernel/namespace.ts";
 import { parseAddress } from "../../src/net/address.ts";
-import { capture, formatSnapshot, parseSnapshot } from "../../src/trace/snapshot/index.ts";
+import { capture, captureSurroundings, formatSnapshot, parseSnapshot } from "../../src/trace/snapshot/index.ts";
 import { TestNetwork } from "../support/network.ts";
 import { serveTcp } from "../support/sockets.ts";
 import { temporaryDirectory } from "./support.ts";
@@ -75,4 +78,26 @@ test("the command writes a file that only its owner reads", async () => {
   const context = { out() {}, err() {}, signal: AbortSignal.timeout(10_000), onHangUp() {} };
   assert.equal(await command.run(["--namespace", host.namespace, "-o", file], context), 0);
   assert.equal(parseSnapshot(gunzipSync(readFileSync(file)).toString(), file).name, host.namespace);
+});
+
+test("namespaces without a name are found by their processes, and each by those that its links lead to", async () => {
+  const sleeper = spawn("unshare", ["--net", "sleep", "60"], { stdio: "ignore" });
+  try {
+    for (const end = Date.now() + 5000; namespaceId(`/proc/${sleeper.pid}/ns/net`) === namespaceId(); ) {
+      assert.ok(Date.now() < end);
+      await sleep(10);
+    }
+    host.exec("ip", ["link", "add", "veth0", "type", "veth", "peer", "name", "eth0", "netns", String(sleeper.pid)]);
+    const taken = await captureSurroundings(host.namespace);
+    const names = taken.places?.map(({ name }) => name) ?? [];
+    assert.deepEqual(names.toSorted(), [`/proc/${sleeper.pid}/ns/net`, other.namespace].toSorted());
+    for (const { identity } of taken.namespaces ?? []) {
+      assert.ok(taken.places?.some((place) => place.identity === identity));
+    }
+    const written = formatSnapshot(taken);
+    assert.equal(formatSnapshot(parseSnapshot(written, "file")), written);
+  } finally {
+    // The pair of links goes with the namespace.
+    sleeper.kill("SIGKILL");
+  }
 });
