@@ -8,7 +8,7 @@ import type { Expression } from "../../src/kernel/nftables/index.ts";
 import { FirstPacket } from "../../src/kernel/sockets/firstpacket.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import { capture, type Snapshot } from "../../src/trace/snapshot/index.ts";
-import { type Question, walk } from "../../src/trace/walk/index.ts";
+import { type Question, stepsOf, walk } from "../../src/trace/walk/index.ts";
 import { TestNetwork } from "../support/network.ts";
 
 const network = new TestNetwork("expr");
@@ -265,5 +265,66 @@ test("each expression lets a packet pass in the walk where it does in the kernel
     `${lines.length} of ${rules.length} rules with ${packets.length} packets; ${said} times it depends`,
   );
   assert.ok(lines.length > 80, `only ${lines.length} rules could be loaded`);
+  assert.deepEqual(problems, []);
+});
+
+test("chains of links are asked first and last, about the link alone", async () => {
+  const text = `flush ruleset
+table netdev d {
+  chain in { type filter hook ingress device "eth0" priority 0;
+    iifname eth0 ether type ip counter
+    oifname eth1 counter
+    meta protocol ip udp dport 53 counter
+    tcp dport 81 drop
+    meta mark set 9
+  }
+  chain out { type filter hook egress device "eth1" priority 0;
+    oifname eth1 counter
+    iifname eth0 counter
+    udp dport 54 drop
+  }
+}
+table inet i {
+  chain in { type filter hook ingress device "eth0" priority 10;
+    meta mark 9 meta nfproto ipv4 counter
+    ip daddr 10.2.0.2 tcp dport 82 drop
+  }
+}`;
+  node.exec("nft", ["-f", "-"], { input: text });
+  const snapshot = await capture(node.namespace);
+  const problems: string[] = [];
+  const ports = [
+    [6, 80],
+    [6, 81],
+    [6, 82],
+    [17, 53],
+    [17, 54],
+  ] as const;
+  for (const [protocol, destinationPort] of ports) {
+    node.exec("nft", ["-f", "-"], { input: text });
+    await send({ name: "", protocol, destinationPort } as unknown as (typeof packets)[number]);
+    const after = await capture(node.namespace);
+    const packet = { family: "IPv4", source: from, destination: to, protocol, destinationPort } as const;
+    const { ends } = walk(snapshot, { input: "eth0", packet });
+    const steps = ends.flatMap(({ state }) => stepsOf(state));
+    for (const { table, chain, expressions, handle } of after.nftables.rules) {
+      const counter = expressions.find((each) => each.kind === "counter");
+      if (counter?.kind !== "counter") continue;
+      // Rules are made anew each time: their places in their chains stay.
+      const number = after.nftables.rules.filter((each) => each.table === table && each.chain === chain);
+      const place = number.findIndex((each) => each.handle === handle) + 1;
+      const followed = steps.some(
+        (step) => step.kind === "rule" && step.table === table && step.chain === chain && step.number === place,
+      );
+      if (followed !== counter.packets > 0) {
+        problems.push(
+          `${protocol} ${destinationPort}: ${table} ${chain} #${place}: the kernel ${counter.packets}, the walk ${followed}`,
+        );
+      }
+    }
+    const drops = { 81: "netdev d in", 82: "inet i in", 54: "netdev d out" }[destinationPort as number];
+    const by = ends.map(({ outcome }) => (outcome.kind === "dropped" ? outcome.by : outcome.kind)).join();
+    if (drops !== undefined && !by.startsWith(drops)) problems.push(`${destinationPort}: ${by}`);
+  }
   assert.deepEqual(problems, []);
 });

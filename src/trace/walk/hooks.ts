@@ -1,5 +1,6 @@
 /** Hooks: who looks at a packet there, in the kernel's order. */
 import type { Chain, Hook } from "../../kernel/nftables/index.ts";
+import type { Link } from "../../kernel/route/index.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import { join, type Passage, type Recording, runBaseChain } from "./chain.ts";
 import { answerAsService, type Balanced, balance, hasIpvs, ipvsAnswerPriority, ipvsPriority } from "./ipvs.ts";
@@ -87,6 +88,48 @@ export function runBridgeHook(
   });
   if (bridged !== undefined) visitors.push({ priority: bridgedPriority, visit: bridged });
   return visitAll(visitors, states);
+}
+
+/** The chains that look at what a link receives, or sends. */
+export function linkChains(hook: "ingress" | "egress", link: Link, world: World): readonly Chain[] {
+  return hooked(world, hook, ["netdev", "inet"]).filter(({ base }) => base?.devices?.includes(link.name));
+}
+
+/**
+ * Runs the chains that look at what a link receives (`ingress`), or sends (`egress`): those of family netdev, and of inet
+ * for what comes in. They see the link alone, before anybody else has looked, or after.
+ */
+export function runLinkHook(
+  hook: "ingress" | "egress",
+  link: Link,
+  state: State,
+  world: World,
+  recording: Recording,
+): Passage {
+  const chains = linkChains(hook, link, world);
+  if (chains.length === 0) return { states: [state], ended: [] };
+  const { input: _, port: __, way: ___, ...rest } = state;
+  const own = hook === "ingress" ? { input: link.index } : { way: { kind: "output", output: link.index } as const };
+  const seen = atHook({ ...rest, ...own }, `${hook} of ${link.name}`);
+  const back = ({ input: _i, port: _p, way: _w, ...each }: State): State => ({
+    ...each,
+    ...(state.input !== undefined && { input: state.input }),
+    ...(state.port !== undefined && { port: state.port }),
+    ...(state.way !== undefined && { way: state.way }),
+  });
+  const ip = state.packet.family === "IPv4" ? "ip" : "ip6";
+  const visitors = chains.map((chain): Visitor => {
+    const where = { family: chain.family === "inet" ? ip : "netdev", hook } as const;
+    return {
+      priority: chain.base?.priority ?? 0,
+      visit: (all) => runBaseChain(chain, all, where, world, recording),
+    };
+  });
+  const passage = visitAll(visitors, [seen]);
+  return {
+    states: passage.states.map(back),
+    ended: passage.ended.map((each) => ({ ...each, state: back(each.state) })),
+  };
 }
 
 function visitAll(visitors: Visitor[], states: readonly State[]): Balanced {

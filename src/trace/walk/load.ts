@@ -122,7 +122,7 @@ export function loadMeta({ key }: Pick<Meta, "key">, state: State, world: World,
     case "protocol":
       return load(key, u16(etherType[packet.family]));
     case "nfproto":
-      return load(key, u8(where.family === "bridge" ? bridgeNumber : familyNumber[packet.family]));
+      return load(key, u8(frameFamilies[where.family] ?? familyNumber[packet.family]));
     case "l4proto":
       return load(key, u8(packet.protocol));
     case "mark":
@@ -185,16 +185,14 @@ function isUnicast(address: Address): boolean {
   return familyOf(address) === "IPv4" ? first < 224 : first !== 255;
 }
 
-/** `NFPROTO_BRIDGE`. */
-const bridgeNumber = 7;
+/** What rules on frames take for the family (`NFPROTO_*`). */
+const frameFamilies: Readonly<Record<string, number>> = { bridge: 7, netdev: 5 };
 
-/** What a hook takes for the interfaces that a packet comes in and leaves by. */
-function interfacesAt({ family, hook }: Where, { input, port, way }: State, world: World) {
-  const isBridge = family === "bridge";
-  const leaves = way?.kind === "local" ? undefined : isBridge ? way?.port : way?.output;
-  // At hook output packets have come in by nothing, not even those that IPVS forwards. Below bridges stand their ports.
-  const comes = hook === "output" ? undefined : isBridge ? port : hook === "ingress" ? (port ?? input) : input;
-  return { input: world.link(comes), output: world.link(leaves) };
+/** The interfaces that a packet comes in and leaves by. */
+function interfacesAt({ hook }: Where, { input, way }: State, world: World) {
+  // At hook output packets have come in by nothing, not even those that IPVS forwards.
+  const comes = hook === "output" ? undefined : input;
+  return { input: world.link(comes), output: world.link(way?.kind === "local" ? undefined : way?.output) };
 }
 
 const stateBits = { invalid: 1, established: 2, new: 8, untracked: 64 } as const;

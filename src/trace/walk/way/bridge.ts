@@ -11,7 +11,6 @@ import { confirm } from "../track.ts";
 import type { World } from "../world.ts";
 import { resolve, transmit } from "./link.ts";
 import { eachOnward, end, move, type Onward, run, type Setting, together } from "./onward.ts";
-import { unfollowed } from "./receive.ts";
 import { routeIncoming } from "./route.ts";
 
 /** `BR_STATE_FORWARDING`. */
@@ -29,8 +28,6 @@ export function enterBridge(setting: Setting, from: End, bridge: Link, state: St
   const entered: State = { ...state, input: bridge.index, port: port.index };
   const closed = closedPort(world, bridge, port);
   if (closed !== undefined) return end(entered, closed);
-  const why = unfollowed(world, entered);
-  if (why !== undefined) return end(entered, { kind: "unknown", why });
   const start = withVlan(bridge, entered);
   const shown = showsToIp(world, start);
   const before = bridgeHook("prerouting", setting, world, [start], shown ? prerouting(setting, world) : undefined);

@@ -5,7 +5,7 @@ import type { Cluster, End, Segment } from "../cluster.ts";
 import { type State, withStep } from "../state.ts";
 import type { World } from "../world.ts";
 import { bridgeSends, enterBridge } from "./bridge.ts";
-import { departed, end, move, type Onward, type Setting } from "./onward.ts";
+import { departed, end, move, type Onward, pastLink, type Setting } from "./onward.ts";
 import { awaitedOutside, targetOf } from "./socket.ts";
 import { intoTunnel } from "./vxlan.ts";
 
@@ -23,13 +23,15 @@ export function outBy(setting: Setting, from: End, state: State, nextHop: Addres
     const why = `${world.linkTitle(link.index)} is up, but has no carrier: its other end is down or gone`;
     return end(state, { kind: "no neighbour", why, remedy: `ip link show ${link.name}` });
   }
-  if (link.noArp || link.hardware !== ethernet) return away(from, state);
+  if (link.noArp || link.hardware !== ethernet) {
+    return pastLink("egress", setting, from, state, (each) => away(from, each));
+  }
   const receiver = resolve(setting.cluster, from, nextHop);
   switch (receiver.kind) {
     case "nobody":
       return end(state, { kind: "no neighbour", why: receiver.why, remedy: receiver.remedy });
     case "open":
-      return leaveOpen(setting, from, state, nextHop, undefined);
+      return pastLink("egress", setting, from, state, (each) => leaveOpen(setting, from, each, nextHop, undefined));
     case "mac": {
       const noted = receiver.note === undefined ? state : withStep(state, { kind: "note", text: receiver.note });
       return transmit(setting, from, { ...noted, frame: { to: receiver.mac } }, nextHop);
@@ -39,6 +41,10 @@ export function outBy(setting: Setting, from: End, state: State, nextHop: Addres
 
 /** A frame leaves by a link. */
 export function transmit(setting: Setting, from: End, state: State, nextHop: Address): Onward {
+  return pastLink("egress", setting, from, state, (each) => over(setting, from, each, nextHop));
+}
+
+function over(setting: Setting, from: End, state: State, nextHop: Address): Onward {
   const { world, link } = from;
   if (link.kind === "bridge") return bridgeSends(setting, from, state);
   if (link.details?.kind === "vxlan") return intoTunnel(setting.cluster, from, state, link.details);
@@ -78,6 +84,11 @@ function cross(from: End, to: End, state: State): Onward {
 export function arrived(setting: Setting, world: World, state: State): Onward {
   const link = world.link(state.input);
   if (link === undefined) return end(state, { kind: "unknown", why: "the interface is not in the snapshot" });
+  return pastLink("ingress", setting, { world, link }, state, (each) => taken(setting, { world, link }, each));
+}
+
+/** The link's own chains let a frame pass: a bridge takes it, or IP. */
+function taken(setting: Setting, { world, link }: End, state: State): Onward {
   const title = world.linkTitle(link.index);
   const master = world.link(link.master);
   if (master?.kind === "bridge") return enterBridge(setting, { world, link }, master, state);

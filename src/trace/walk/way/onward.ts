@@ -1,7 +1,7 @@
 /** How the parts of a packet's way hand it on to each other. */
 import { join, type Passage, type Recording } from "../chain.ts";
-import type { Cluster } from "../cluster.ts";
-import { atHook, type IpHook, runHook } from "../hooks.ts";
+import type { Cluster, End } from "../cluster.ts";
+import { atHook, type IpHook, runHook, runLinkHook } from "../hooks.ts";
 import type { Balanced } from "../ipvs.ts";
 import type { Ended, Outcome, State, Step } from "../state.ts";
 import { withStep } from "../state.ts";
@@ -56,6 +56,18 @@ export function run(hook: IpHook, states: readonly State[], world: World, record
     world,
     recording,
   );
+}
+
+/** Shows a packet to the chains of a link, and goes on with what they let pass. */
+export function pastLink(
+  hook: "ingress" | "egress",
+  { recording }: Setting,
+  { world, link }: End,
+  state: State,
+  then: (state: State) => Onward,
+): Onward {
+  const { states, ended } = runLinkHook(hook, link, state, world, recording);
+  return together({ moves: [], ended }, eachOnward(states, then));
 }
 
 /** Does something with every packet. */

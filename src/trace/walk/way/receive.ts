@@ -1,10 +1,10 @@
 /** A packet is handed to IP: the hook prerouting, the routing decision, and delivery or forwarding. */
-import { atHook, formatPacket } from "../hooks.ts";
+import { atHook, formatPacket, linkChains } from "../hooks.ts";
 import { type State, withStep } from "../state.ts";
 import { confirm } from "../track.ts";
 import type { World } from "../world.ts";
 import { dispatched, leave } from "./leave.ts";
-import { each, eachOnward, end, nothing, type Onward, run, type Setting, together } from "./onward.ts";
+import { each, eachOnward, nothing, type Onward, pastLink, run, type Setting, together } from "./onward.ts";
 import { routeIncoming } from "./route.ts";
 import { deliver } from "./socket.ts";
 
@@ -17,11 +17,20 @@ const mostRouters = 64;
  * @param looked the hook prerouting has seen them already, as frames on a bridge.
  */
 export function received(setting: Setting, world: World, states: readonly State[], looked: boolean): Onward {
-  const [first] = states;
-  if (first === undefined) return nothing;
+  const link = world.link(states[0]?.input);
+  // What comes from outside has passed the chains of its link. Bridges and loopback hand packets on to theirs here.
+  const isInner = link !== undefined && (states[0]?.port !== undefined || link.loopback);
+  if (!isInner || linkChains("ingress", link, world).length === 0) {
+    return handed(setting, world, states, looked);
+  }
+  return eachOnward(states, (state) =>
+    pastLink("ingress", setting, { world, link }, state, (each) => handed(setting, world, [each], looked)),
+  );
+}
+
+function handed(setting: Setting, world: World, states: readonly State[], looked: boolean): Onward {
+  if (states.length === 0) return nothing;
   const { recording } = setting;
-  const problem = unfollowed(world, first);
-  if (problem !== undefined) return eachOnward(states, (state) => end(state, { kind: "unknown", why: problem }));
   const before = looked
     ? { states, ended: [] }
     : run(
@@ -46,19 +55,6 @@ function entering(world: World, state: State): State {
   const name = world.linkName(state.port ?? state.input);
   const bridge = state.port === undefined ? "" : `, a port of bridge ${world.linkName(state.input)}`;
   return atHook(state, `comes in by ${name}${bridge}: ${formatPacket(state.packet)}`);
-}
-
-/** Ways into a place that are not followed, as a sentence. */
-export function unfollowed(world: World, { input, port }: State): string | undefined {
-  const name = world.linkName(port ?? input);
-  const early = world
-    .baseChains()
-    .find(
-      ({ base, family }) =>
-        base?.hook === "ingress" && (family === "netdev" || family === "inet") && base.devices?.includes(name),
-    );
-  if (early === undefined) return undefined;
-  return `${early.family} table ${early.table} looks at what ${name} receives, which is not followed`;
 }
 
 function delivered(setting: Setting, world: World, states: readonly State[]): Onward {
