@@ -180,7 +180,7 @@ test("unknown members are warned of, refused or passed over, as the client wishe
   assert.equal((await ask("GET", `${path}/a`)).status, 404, "dry runs write nothing");
 });
 
-test("lists come in pages that together are the whole", async (t) => {
+test("lists come in pages that together are the whole, as it was at the first of them", async (t) => {
   const { request: ask } = await startCluster(t, { nodes: [] });
   for (let i = 0; i < 7; i++) await ask("POST", path, configMap(`c${i}`));
   const seen: string[] = [];
@@ -192,6 +192,19 @@ test("lists come in pages that together are the whole", async (t) => {
     token = page.metadata.continue ?? "";
   } while (token !== "");
   assert.deepEqual(seen, ["c0", "c1", "c2", "c3", "c4", "c5", "c6"]);
+  const first = JSON.parse((await ask("GET", `${path}?limit=2`)).text);
+  await ask("DELETE", `${path}/c4`);
+  await ask("POST", path, configMap("c30"));
+  await ask("PUT", `${path}/c3`, configMap("c3", { changed: "yes" }));
+  const more = JSON.parse((await ask("GET", `${path}?limit=9&continue=${first.metadata.continue}`)).text);
+  assert.deepEqual(
+    more.items.map((item: { metadata: { name: string }; data?: unknown }) => [item.metadata.name, item.data]),
+    ["c2", "c3", "c4", "c5", "c6"].map((name) => [name, {}]),
+    "all pages are of the state of the first",
+  );
+  assert.equal(more.metadata.resourceVersion, first.metadata.resourceVersion);
+  const exact = `resourceVersion=${first.metadata.resourceVersion}&resourceVersionMatch=Exact`;
+  assert.equal(JSON.parse((await ask("GET", `${path}?${exact}`)).text).items.length, 7);
   assert.equal((await ask("GET", `${path}?continue=rubbish`)).status, 410);
   assert.equal((await ask("GET", `${path}?limit=x`)).status, 400);
   assert.equal((await ask("GET", `${path}?resourceVersion=999999`)).status, 504);

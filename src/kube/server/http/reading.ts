@@ -8,7 +8,7 @@ import { type ListMeta, renderList } from "./render.ts";
 import type { ResourceRoute } from "./route.ts";
 import { tooOld } from "./watch.ts";
 
-/** Answers with a list, or a page of one. */
+/** Answers with a list, or a page of one: all pages are of the version of the first. */
 export function list(exchange: Exchange, route: ResourceRoute): void {
   const { kind, namespace } = route;
   const { api, query } = exchange;
@@ -17,18 +17,12 @@ export function list(exchange: Exchange, route: ResourceRoute): void {
   const token = query.get("continue") ?? "";
   const from = token === "" ? undefined : decodeContinue(token);
   const { version } = api.store;
-  if (from !== undefined && (from.version > version || from.version < api.store.log(resourceFor(kind)).start)) {
-    throw new ApiError(
-      410,
-      "Expired",
-      "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.",
-    );
-  }
-  if (from === undefined) checkVersion(query, version);
-  const all = api.store.list(resourceFor(kind), namespace, from?.after ?? "");
+  const at = from?.version ?? versionOf(query, version);
+  const all = at > version ? undefined : api.store.listAt(at, resourceFor(kind), namespace, from?.after ?? "");
+  if (all === undefined) throw from === undefined ? tooOld(at, api.store.log(resourceFor(kind)).start) : tooOldToGoOn();
   const plain = selection.labels.length === 0 && selection.fields.length === 0;
   let items: readonly ApiObject[];
-  let metadata: ListMeta = { resourceVersion: String(from?.version ?? version) };
+  let metadata: ListMeta = { resourceVersion: String(at) };
   if (limit === 0) items = plain ? all : all.filter((object) => concerns(selection, object));
   else {
     const page: ApiObject[] = [];
@@ -42,24 +36,32 @@ export function list(exchange: Exchange, route: ResourceRoute): void {
     if (next < all.length && last !== undefined) {
       const after = `${last.metadata.namespace ?? ""}/${last.metadata.name}`;
       const left = plain ? { remainingItemCount: all.length - next } : {};
-      metadata = { ...metadata, continue: encodeContinue({ version: from?.version ?? version, after }), ...left };
+      metadata = { ...metadata, continue: encodeContinue({ version: at, after }), ...left };
     }
   }
   const shown = items.map((object) => outward(kind, object));
   sendJson(exchange.response, 200, renderList(viewOf(exchange, kind), shown, metadata));
 }
 
-/** Lists are always of the newest state, which satisfies all wishes but those for one certain other version. */
-function checkVersion(query: URLSearchParams, current: number): void {
+function tooOldToGoOn(): ApiError {
+  return new ApiError(
+    410,
+    "Expired",
+    "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.",
+  );
+}
+
+/** The version of which a list is to be: the newest, which satisfies all wishes but those for one certain other version. */
+function versionOf(query: URLSearchParams, current: number): number {
   const wanted = numberOf(query, "resourceVersion") ?? 0;
   if (wanted > current) throw fromTheFuture(wanted, current);
   const match = query.get("resourceVersionMatch") ?? "";
-  if (match === "Exact" && wanted !== current) throw tooOld(wanted, current);
   if (match !== "" && match !== "Exact" && match !== "NotOlderThan") {
     throw badRequest(
       `resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan"`,
     );
   }
+  return match === "Exact" ? wanted : current;
 }
 
 function fromTheFuture(wanted: number, current: number): ApiError {

@@ -52,6 +52,28 @@ test("lists are in order of namespace and name, and can begin behind a key", (t)
   assert.deepEqual(names("default", "default/c"), []);
 });
 
+test("a list of an earlier version is as it was then, and none is had when its changes are forgotten", (t) => {
+  const store = new Store(folder(t), 50);
+  t.after(() => store.close());
+  const view = (args: readonly [string?, string?] = [], version = store.version) =>
+    store.listAt(version, "configmaps", ...args)?.map(({ metadata, data }) => [metadata.name, data]);
+  store.commit([put("a", "1"), put("b", "1"), put("d", "1")]);
+  const { version } = store;
+  const then = view();
+  assert.deepEqual(then, view([], version));
+  store.commit([put("b", "2"), put("c", "1"), { key: key("a"), delete: true }]);
+  store.commit([put("b", "3"), put("a", "9"), { key: key("d"), delete: true }, { key: key("c"), delete: true }]);
+  assert.deepEqual(view([], version), then);
+  assert.deepEqual(view(["default", "default/a"], version), then?.slice(1));
+  assert.deepEqual(view(["other"], version), []);
+  assert.deepEqual(
+    store.list("configmaps").map(({ metadata }) => metadata.name),
+    ["a", "b"],
+  );
+  for (let i = 0; i < 60; i++) store.commit([put("b", String(i))]);
+  assert.equal(view([], version), undefined);
+});
+
 test("changes can be read on from any remembered version, and from no other", () => {
   const log = new ChangeLog(10, { changes: 3, bytes: 1000 });
   const push = (version: number, size = 1) =>

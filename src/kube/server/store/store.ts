@@ -116,6 +116,26 @@ export class Store {
     return result;
   }
 
+  /**
+   * The objects of a resource as they were at a resource version, as {@link list}: what has changed since is undone from
+   * the log of changes, so that no copy is kept. Undefined if the log does not reach back so far.
+   */
+  listAt(version: number, resource: string, namespace = "", after = ""): readonly ApiObject[] | undefined {
+    const changes = this.log(resource).after(version, Number.POSITIVE_INFINITY);
+    if (changes === undefined || changes.length === 0) return changes && this.list(resource, namespace, after);
+    const before = new Map<string, ApiObject | undefined>();
+    for (const { object, previous } of changes) {
+      const id = idOf(object);
+      // The first change tells how it was before all of them.
+      if (!before.has(id)) before.set(id, previous);
+    }
+    const prefix = namespace === "" ? "" : `${namespace}/`;
+    const wanted = (id: string) => id.startsWith(prefix) && id > after;
+    const result: ApiObject[] = this.list(resource, namespace, after).filter((object) => !before.has(idOf(object)));
+    for (const [id, object] of before) if (object !== undefined && wanted(id)) result.push(object);
+    return result.sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
+  }
+
   /** How many objects a resource has. */
   count(resource: string): number {
     return this.#shelves.get(resource)?.objects.size ?? 0;
@@ -204,6 +224,11 @@ export class Store {
   #fact(name: string): number {
     return Number(this.#db.prepare("SELECT value FROM facts WHERE name = ?").get(name)?.value);
   }
+}
+
+/** The key of an object among those of its resource: its namespace and name. */
+function idOf({ metadata: { namespace = "", name } }: ApiObject): string {
+  return `${namespace}/${name}`;
 }
 
 function firstAfter(sorted: readonly string[], key: string): number {
