@@ -41,6 +41,7 @@ for (const program of kubectlPrograms()) {
       return out;
     };
     const file = join(folder, "shop.yaml");
+    await kubectl("delete", "deployment/shop", "service/shop", "--ignore-not-found");
     writeFileSync(file, deployment(2));
     assert.match(await kubectl("apply", "-f", file), /deployment.apps\/shop created/);
     assert.match(await kubectl("rollout", "status", "deployment/shop", "--timeout=20s"), /successfully rolled out/);
@@ -56,6 +57,11 @@ for (const program of kubectlPrograms()) {
     watch.stdout?.on("data", (bytes: Buffer) => {
       seen += bytes.toString().split("\n").length - 1;
     });
+    await eventually(
+      "the watch has begun",
+      async () => seen,
+      (count) => count > 0,
+    );
     await kubectl("scale", "deployment/shop", "--replicas=3");
     await kubectl("wait", "--for=condition=Available", "deployment/shop", "--timeout=20s");
     await eventually(

@@ -10,6 +10,7 @@ import { garbageCollector } from "./garbage.ts";
 import { runControllers } from "./loop.ts";
 import { mirrorController } from "./mirror.ts";
 import { namespaceController } from "./namespaces.ts";
+import { nodeLifecycleController } from "./nodelifecycle.ts";
 import { nodeController, usualPodRange } from "./nodes.ts";
 import { orphanedPodController } from "./orphanedpods.ts";
 import { replicaSetController } from "./replicaset.ts";
@@ -29,6 +30,7 @@ export function startControllers(api: Api, options: ControllerOptions, signal: A
     namespaceController(api),
     definitionController(api),
     nodeController(api, options.podCIDRs.map(usualPodRange)),
+    nodeLifecycleController(api),
     deploymentController(api),
     replicaSetController(api),
     daemonSetController(api),
