@@ -86,7 +86,7 @@ function resultLines(walk: Walk, telling: Telling): readonly string[] {
   const all = groups.flatMap(({ ends }) => ends);
   const tail = [
     ...sourceLines(walk, all),
-    ...answerSummary(all),
+    ...answerSummary(all, walk),
     ...(telling.explanation === undefined ? [] : explanationLines(telling.explanation, summary)),
   ];
   if (groups.length === 1 && only !== undefined) {
@@ -130,13 +130,28 @@ function sourceLines({ packet }: Walk, ends: readonly Ended[]): readonly string[
     : [`Source: ${packet.source} is seen as ${only} (masqueraded)`];
 }
 
-function answerSummary(ends: readonly Ended[]): readonly string[] {
+function answerSummary(ends: readonly Ended[], { places }: Walk): readonly string[] {
   const answered = ends.filter(({ answers }) => answers !== undefined && answers.length > 0);
   if (answered.length === 0) return [];
   const lost = answered.filter((each) => !isAnswered(each));
   if (lost.length === answered.length) return ["Answer: does not come back"];
-  if (lost.length === 0) return ["Answer: comes back"];
-  return [`Answer: comes back from ${answered.length - lost.length} of ${answered.length}`];
+  const nodes = new Set(places.flatMap(({ place, role }) => (role === "node" ? [place] : [])));
+  const other = answered.flatMap((each) => otherWay(each, nodes)).at(0);
+  const how = other === undefined ? "" : `, another way: ${other}`;
+  if (lost.length === 0) return [`Answer: comes back${how}`];
+  return [`Answer: comes back from ${answered.length - lost.length} of ${answered.length}${how}`];
+}
+
+/** The nodes that an answer passes, where they are not those of the packet in reverse; empty where they are. */
+function otherWay(end: Ended, nodes: ReadonlySet<string>): readonly string[] {
+  const passed = ({ state }: Ended) =>
+    stepsOf(state).flatMap((step) => (step.kind === "place" && nodes.has(step.place) ? [step.place] : []));
+  const there = passed(end).toReversed();
+  return (end.answers ?? []).filter(isReached).flatMap((answer) => {
+    const back = passed(answer);
+    if (back.join() === there.join()) return [];
+    return [`by ${back.join(", ") || "no node"}, and not by ${there.join(", ") || "no node"}`];
+  });
 }
 
 function explanationLines({ causes, warnings }: Explanation, summary: Summary): readonly string[] {
