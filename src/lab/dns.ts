@@ -45,10 +45,13 @@ export function dnsObjects(corefile: string): readonly object[] {
     { name: "dns-tcp", port: 53, protocol: "TCP" },
     { name: "metrics", port: 9153, protocol: "TCP" },
   ];
+  // Where programs keep compiled code, it starts in half the time.
+  const { NODE_COMPILE_CACHE: cache } = process.env;
   const container = {
     name: "dns",
     image: "portolan/dns",
     command: [process.execPath, "--disable-warning=ExperimentalWarning", program, "dns", "-conf", corefile],
+    ...(cache !== undefined && { env: [{ name: "NODE_COMPILE_CACHE", value: cache }] }),
     ports: ports.map(({ name, port, protocol }) => ({ name, containerPort: port, protocol })),
     readinessProbe: { httpGet: { path: "/ready", port: 8181 }, periodSeconds: 2 },
     livenessProbe: { httpGet: { path: "/health", port: 8080 }, initialDelaySeconds: 10, failureThreshold: 5 },

@@ -19,6 +19,7 @@ import { nodeRoutes, outsideMachine, outsideRoutes, wireMachine } from "./plan/m
 import { namespaceNames } from "./plan/names.ts";
 import { type LabSpec, withNode, withNodeStopped, withoutNode } from "./plan/spec.ts";
 import { podAccess } from "./podaccess.ts";
+import { ServerHost } from "./pods/host.ts";
 import type { LabFolder } from "./state.ts";
 
 /** What a {@link Lab} needs. */
@@ -65,6 +66,7 @@ export class Lab {
   readonly #stop = new AbortController();
   readonly #nodes = new Map<string, LabNode>();
   readonly #gate: Gate;
+  readonly #servers = new ServerHost();
   #server: ApiServer | undefined;
   #client: KubeClient | undefined;
 
@@ -106,6 +108,7 @@ export class Lab {
     this.#stop.abort();
     this.#gate.close();
     await Promise.all([...this.#nodes.values()].map((node) => node.stop()));
+    await this.#servers.close();
     await this.#client?.destroy();
     await this.#server?.stop();
     sweep(this.#spec.name);
@@ -223,7 +226,7 @@ export class Lab {
       /server: .*/,
       `server: https://${wireAddress("IPv4", wireHost.api)}:${gatePort}`,
     );
-    return { folder, client: this.#needClient(), clock, log, version, kubeconfig };
+    return { folder, client: this.#needClient(), clock, log, version, kubeconfig, servers: this.#servers };
   }
 
   #needClient(): KubeClient {

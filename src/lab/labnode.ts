@@ -12,6 +12,7 @@ import { podHosts } from "./plan/addresses.ts";
 import { clusterCIDR, nodeAddresses, nodeMachine, podPrefixes } from "./plan/machine.ts";
 import { namespaceNames } from "./plan/names.ts";
 import type { LabSpec, NodeSpec } from "./plan/spec.ts";
+import type { ServerHost } from "./pods/host.ts";
 import { ProxyProcess } from "./proxyprocess.ts";
 import type { LabFolder } from "./state.ts";
 
@@ -23,6 +24,8 @@ export interface NodeParts {
   readonly kubeconfig: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What serves the containers of its pods that have no program. */
+  readonly servers: ServerHost;
   /** The version that it is said to run. */
   readonly version: string;
 }
@@ -69,7 +72,7 @@ export class LabNode {
 
   /** Switches it on. @returns when its pods of before are known; its proxy may need a moment more. */
   async start(mode: string, signal: AbortSignal): Promise<void> {
-    const { folder, client, clock, log, kubeconfig } = this.#parts;
+    const { folder, client, clock, log, kubeconfig, servers } = this.#parts;
     makeMachine(nodeMachine(this.#spec, this.node));
     const place = folder.node(this.node.name);
     mkdirSync(place, { recursive: true });
@@ -77,7 +80,15 @@ export class LabNode {
     this.configureProxy(mode);
     await this.#register(signal);
     this.proxy.start();
-    const kubelet = new Kubelet({ spec: this.#spec, node: this.node, client, clock, log, folder: folder.pods });
+    const kubelet = new Kubelet({
+      spec: this.#spec,
+      node: this.node,
+      client,
+      clock,
+      log,
+      folder: folder.pods,
+      servers,
+    });
     this.#kubelet = kubelet;
     await kubelet.start();
   }

@@ -11,7 +11,7 @@ import { apiServiceAddress, clusterDomain, dnsAddress, podAddress, podHostOf, po
 import { nodeAddresses, podMachine } from "../plan/machine.ts";
 import { namespaceNames } from "../plan/names.ts";
 import type { LabSpec, NodeSpec } from "../plan/spec.ts";
-import { ServerHost } from "../pods/host.ts";
+import type { ServerHost } from "../pods/host.ts";
 import type { Sandbox } from "./actions.ts";
 import { type Pod, pods } from "./pod.ts";
 import { PodLife } from "./podlife.ts";
@@ -26,13 +26,14 @@ export interface KubeletParts {
   readonly log: Logger;
   /** Folder for what its pods have on disk. */
   readonly folder: string;
+  /** What serves the containers without a program. */
+  readonly servers: ServerHost;
 }
 
 /** The pods of one node. */
 export class Kubelet {
   readonly #parts: KubeletParts;
   readonly #stop = new AbortController();
-  readonly #servers = new ServerHost();
   readonly #reporter: Reporter;
   /** By namespace and name, as their places are; a pod of the same name waits until the one before is gone. */
   readonly #lives = new Map<string, { life: PodLife; readonly over: Promise<void> }>();
@@ -75,7 +76,6 @@ export class Kubelet {
       Promise.all(all.map(({ over }) => over)),
       this.#parts.clock.sleep(2000, AbortSignal.timeout(2000)),
     ]);
-    await this.#servers.close();
   }
 
   #take(events: readonly ObjectEvent<Pod>[]): void {
@@ -105,7 +105,7 @@ export class Kubelet {
     const life = new PodLife(pod, {
       node: node.name,
       hostAddresses: nodeAddresses(spec, node),
-      servers: this.#servers,
+      servers: this.#parts.servers,
       clock,
       log,
       makeSandbox: (placed) => this.#makeSandbox(placed),

@@ -1,4 +1,4 @@
-/** The containers of a node that are served by a thread of ours, for they have an image and no command. */
+/** The containers that are served by a thread of ours, for they have an image and no command. */
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { ServedPlace } from "./server.ts";
@@ -14,28 +14,20 @@ export interface RunningContainer {
   kill(): void;
 }
 
-/** Serves containers in one thread: a server costs a few sockets, no process. */
+/** Serves containers in one thread, begun with the first of them: a server costs a few sockets, no process. */
 export class ServerHost {
-  readonly #worker = new Worker(fileURLToPath(new URL("./thread.ts", import.meta.url)));
   readonly #exits = new Map<number, (code: number) => void>();
+  #worker: Worker | undefined;
   #last = 0;
-
-  constructor() {
-    this.#worker.on("message", ({ id, code }: ServerExit) => this.#exit(id, code));
-    // A fault of the thread ends all its servers, as a crash of a node's container runtime would.
-    const failed = () => {
-      for (const id of this.#exits.keys()) this.#exit(id, 1);
-    };
-    this.#worker.on("error", failed);
-    this.#worker.on("exit", failed);
-  }
 
   /** Starts the server of a container. */
   start(place: ServedPlace, logFile: string): RunningContainer {
     const id = ++this.#last;
     const { promise, resolve } = Promise.withResolvers<number>();
     this.#exits.set(id, resolve);
-    const ask = (request: ServerRequest) => this.#worker.postMessage(request);
+    this.#worker ??= this.#makeWorker();
+    const worker = this.#worker;
+    const ask = (request: ServerRequest) => worker.postMessage(request);
     ask({ type: "start", id, place, logFile });
     return {
       ended: promise,
@@ -46,7 +38,19 @@ export class ServerHost {
 
   /** Ends the thread with all its servers. */
   async close(): Promise<void> {
-    await this.#worker.terminate();
+    await this.#worker?.terminate();
+  }
+
+  #makeWorker(): Worker {
+    const worker = new Worker(fileURLToPath(new URL("./thread.ts", import.meta.url)));
+    worker.on("message", ({ id, code }: ServerExit) => this.#exit(id, code));
+    // A fault of the thread ends all its servers, as a crash of a container runtime would; the next has another thread.
+    worker.on("error", () => {});
+    worker.on("exit", () => {
+      if (this.#worker === worker) this.#worker = undefined;
+      for (const id of [...this.#exits.keys()]) this.#exit(id, 1);
+    });
+    return worker;
   }
 
   #exit(id: number, code: number): void {

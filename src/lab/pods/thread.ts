@@ -1,4 +1,4 @@
-/** The thread in which the servers of a node's containers run. */
+/** The thread in which the servers of containers run. */
 import { parentPort } from "node:worker_threads";
 import { BoundedLog } from "./log.ts";
 import { ContainerServer, type ServedPlace } from "./server.ts";
