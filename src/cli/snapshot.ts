@@ -1,12 +1,17 @@
 /** `portolan snapshot`: this node's networking in one file. */
+import { randomBytes } from "node:crypto";
 import { parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
-import { formatSnapshot, writeSnapshotFile } from "../trace/snapshot/index.ts";
-import { type Command, commandHelp, exitStatus } from "./command.ts";
+import { anonymise, Mapping } from "../trace/anonymise/index.ts";
+import { formatSnapshot, type Snapshot, writeSnapshotFile } from "../trace/snapshot/index.ts";
+import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 import { choiceProblems, liveFlags, refuse, takeLive } from "./snapshots.ts";
 
 const flags = {
   ...liveFlags,
+  anonymise: switchFlag(false, {
+    help: "Replace addresses, names, comments and hardware addresses, each always by the same, so that traces through it end as before. Link names, ports, tables and the hooks' own chains stay.",
+  }),
   output: stringFlag("", { help: "The file to write; gzip if its name ends in .gz.", shorthand: "o" }, "file"),
   help: switchFlag(false, { help: "Explain the command." }),
 };
@@ -20,6 +25,7 @@ export const snapshot: Command = {
   usage: "[flags]",
   examples: [
     { line: "portolan snapshot -o node1.json.gz", what: "keep the state of this node and its pods" },
+    { line: "portolan snapshot --anonymise -o report.json.gz", what: "to be given to strangers" },
     { line: "portolan snapshot --lab lab -o lab.json.gz", what: "of a whole lab" },
     { line: "portolan snapshot --namespace blue --alone", what: "of one network namespace, to the standard output" },
   ],
@@ -34,8 +40,16 @@ export const snapshot: Command = {
     refuse(choiceProblems(values));
     const taken = await takeLive(values, context);
     for (const each of taken.missing) context.err(`not in the snapshot: ${each}\n`);
-    if (values.output === "") context.out(formatSnapshot(taken));
-    else writeSnapshotFile(values.output, taken);
+    const written = values.anonymise ? withoutNames(taken, context) : taken;
+    if (values.output === "") context.out(formatSnapshot(written));
+    else writeSnapshotFile(values.output, written);
     return exitStatus.ok;
   },
 };
+
+/** For strangers. The secret is forgotten at once: nobody can tell what stands for what. */
+function withoutNames(taken: Snapshot, { err }: CommandContext): Snapshot {
+  const { snapshot, unfaithful } = anonymise(taken, new Mapping(randomBytes(32)));
+  for (const each of unfaithful) err(`not replaced faithfully, traces may end otherwise: ${each}\n`);
+  return snapshot;
+}
