@@ -12,7 +12,7 @@ import type { Running } from "./running.ts";
 
 const table = { family: "ip", table: "portolan" } as const;
 const hook = (type: string) => ({ type: "nat", hook: type, priority: type === "postrouting" ? 100 : -100 });
-const accept = [{ kind: "verdict", verdict: { kind: "accept" } }];
+const goOn = [{ kind: "verdict", verdict: { kind: "goto", chain: "front-end" } }];
 const link = (index: number, name: string, more: object) => ({
   index,
   name,
@@ -105,7 +105,7 @@ export function healthyNode(changes: Changes = {}): Snapshot {
       rules: names.map((chain) => ({
         ...table,
         chain,
-        expressions: chain === "masquerade-by-client" ? fromPrefix("0af40000", "ffff0000") : accept,
+        expressions: chain === "masquerade-by-client" ? fromPrefix("0af40000", "ffff0000") : goOn,
       })),
       sets: [
         {

@@ -52,12 +52,11 @@ function brokenOf({ chains }: Facts, proxy: ProxyFound): readonly Found[] {
   const family = proxy.family === "IPv4" ? "ip" : "ip6";
   const own = chains.filter((chain) => chain.variant === variant && chain.family === family);
   const isOwnTable = kind === "portolan" || kind === "kube-proxy";
-  const problems = isOwnTable
-    ? ownTable(
-        own.filter((chain) => chain.table === table),
-        kind === "portolan",
-      )
-    : iptables(own, kind);
+  const inTable = own.filter((chain) => chain.table === table);
+  const problems = [
+    ...foreignRules(inTable, kind),
+    ...(isOwnTable ? ownTable(inTable, kind === "portolan") : iptables(own, kind)),
+  ];
   if (problems.length === 0) return [];
   return [
     {
@@ -83,6 +82,42 @@ function ownTable(chains: readonly PlainChain[], allHaveRules: boolean): readonl
   }
   const empty = allHaveRules ? chains.filter(({ size, base }) => size === 0 && base === undefined) : [];
   return [...problems, ...empty.map(({ name }) => `chain ${name} has no rules`)];
+}
+
+/** Chains that are looked into for rules of others: the shared ones, and some of services and endpoints. */
+const enough = 500;
+
+/** What rules of a proxy never decide in the chains that lead to endpoints. */
+const strangers: Readonly<
+  Record<ProxyFound["kind"], { readonly chains: RegExp; readonly decisions: readonly string[] }>
+> = {
+  portolan: { chains: /^(nat-|masquerade-)/, decisions: ["accept", "drop", "reject"] },
+  "kube-proxy": {
+    chains: /^(nat-|services$|service-|external-|local-|endpoint-)/,
+    decisions: ["accept", "drop", "reject"],
+  },
+  iptables: {
+    chains: /^KUBE-(SERVICES|NODEPORTS|(SVC|SVL|EXT|FW|SEP)-.*)$/,
+    decisions: ["accept", "drop", "reject", "return"],
+  },
+  // The chains of this mode accept what IPVS is to have.
+  ipvs: { chains: /^$/, decisions: [] },
+};
+
+/** Rules that somebody added by hand where a proxy has none of the kind. */
+function foreignRules(chains: readonly PlainChain[], kind: ProxyFound["kind"]): readonly string[] {
+  const { chains: pattern, decisions } = strangers[kind];
+  return chains
+    .filter(({ name }) => pattern.test(name))
+    .sort((a, b) => a.name.length - b.name.length)
+    .slice(0, enough)
+    .flatMap(({ name, rules }) =>
+      rules.flatMap(({ decided }, i) =>
+        decisions.includes(decided.kind)
+          ? [`rule ${i + 1} of chain ${name} is not the proxy's: it says ${decided.kind}`]
+          : [],
+      ),
+    );
 }
 
 function iptables(chains: readonly PlainChain[], kind: ProxyFound["kind"]): readonly string[] {

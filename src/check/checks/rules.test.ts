@@ -168,3 +168,26 @@ test("a node with its pods elsewhere than its podCIDR says is judged by its pods
   const pods = [podOf("web-1", "node1", "172.30.0.5")];
   assert.deepEqual(found({}, { pods }), ["cluster-cidr: Portolan's table ip portolan"]);
 });
+
+test("rules that somebody added to the proxy's chains by hand are found", () => {
+  const table = { family: "ip", table: "portolan" };
+  const drop = [{ kind: "verdict", verdict: { kind: "drop" } }];
+  const mine = withNftables({ rules: [{ ...table, chain: "masquerade-by-client", expressions: drop }] });
+  assert.match(messages(mine), /rule 2 of chain masquerade-by-client is not the proxy's: it says drop/);
+  const chain = (name: string, rules: readonly string[]) => ({ name, rules });
+  const service = (rule: string) => ({
+    iptables: [
+      {
+        family: "IPv4",
+        name: "nat",
+        chains: [chain("KUBE-SERVICES", ["-j KUBE-NODEPORTS"]), chain("KUBE-SVC-A", [rule])],
+      },
+    ],
+  });
+  const endpoint = "-m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-B";
+  assert.doesNotMatch(messages(service(endpoint)), /not the proxy's/);
+  assert.match(
+    messages(service("-s 10.244.1.7/32 -j ACCEPT")),
+    /rule 1 of chain KUBE-SVC-A is not the proxy's: it says accept/,
+  );
+});
