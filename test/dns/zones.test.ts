@@ -7,6 +7,7 @@ let primary: DnsProcess;
 let secondary: DnsProcess;
 let first: number;
 let second: number;
+let listed: number;
 
 const many = 3000;
 const zone = (serial: number, more = "") => `$TTL 60
@@ -16,11 +17,19 @@ ns A 192.0.2.1
 $GENERATE 1-${many} h$ TXT "a text that makes the zone longer than one message"
 ${more}`;
 
+/** A catalog of these zones (RFC 9432). */
+const catalog = (serial: number, ...members: readonly string[]) => `@ 0 SOA invalid. invalid. ${serial} 60 60 86400 0
+@ 0 NS invalid.
+version 0 TXT 2
+${members.map((member) => `${member.split(".")[0]}.zones 0 PTR ${member}.\n`).join("")}`;
+
 before(async () => {
   first = await freePort();
   second = await freePort();
+  listed = await freePort();
   secondary = await startDns({
-    Corefile: `example:${second} {\n bind 127.0.0.1\n secondary {\n transfer from 127.0.0.1:${first}\n }\n}`,
+    Corefile: `example:${second} {\n bind 127.0.0.1\n secondary {\n transfer from 127.0.0.1:${first}\n }\n}
+    .:${listed} {\n bind 127.0.0.1\n secondary cat {\n transfer from 127.0.0.1:${first}\n catalog\n }\n}`,
   });
   primary = await startDns({
     Corefile: `example:${first} {
@@ -28,11 +37,23 @@ before(async () => {
       file db.example {\n reload 200ms\n }
       transfer {\n to 127.0.0.1:${second}\n }
     }
+    cat:${first} {
+      bind 127.0.0.1
+      file db.cat {\n reload 200ms\n }
+      transfer {\n to 127.0.0.1:${listed}\n }
+    }
+    one.test:${first} two.test:${first} three.test:${first} {
+      bind 127.0.0.1
+      file db.member
+      transfer {\n to *\n }
+    }
     auto:${first} {
       bind 127.0.0.1
       auto {\n directory . auto\\.(.*) {1}.auto\n reload 200ms\n }
     }`,
     "db.example": zone(1),
+    "db.cat": catalog(1, "one.test", "two.test"),
+    "db.member": "@ 60 SOA ns admin 1 2 3 4 5\nwww 60 A 192.0.2.21\n",
     "auto.one": "@ 60 SOA ns admin 1 2 3 4 5\nwww 60 A 192.0.2.11\n",
   });
 });
@@ -83,4 +104,15 @@ test("plugin auto serves files as they appear and disappear", async () => {
   assert.deepEqual(dig(first, "www.one.auto."), ["www.one.auto. 60 IN A 192.0.2.11"]);
   primary.write("auto.two", "@ 60 SOA ns admin 1 2 3 4 5\nwww 60 A 192.0.2.12\n");
   await until(first, ["www.two.auto."], "www.two.auto. 60 IN A 192.0.2.12");
+});
+
+test("a secondary has the zones that a catalog lists, as long as it lists them", async () => {
+  const answer = (name: string) => `www.${name}.test. 60 IN A 192.0.2.21`;
+  await until(listed, ["www.one.test."], answer("one"));
+  await until(listed, ["www.two.test."], answer("two"));
+  assert.deepEqual(dig(listed, "www.three.test."), []);
+  primary.write("db.cat", catalog(2, "two.test", "three.test"));
+  await until(listed, ["www.three.test."], answer("three"));
+  assert.deepEqual(dig(listed, "www.one.test."), []);
+  assert.deepEqual(dig(listed, "www.two.test."), [answer("two")]);
 });

@@ -1,5 +1,5 @@
 /** Finds the zones that a name lies in, the longest first. */
-import { isWithin, nextLabel } from "../wire/names.ts";
+import { isWithin, suffixesOf } from "../wire/names.ts";
 import type { Served } from "./dispatch.ts";
 
 /** A zone with the blocks that serve it. */
@@ -31,12 +31,6 @@ export class ZoneTable {
   }
 
   #suffixes(name: string): readonly ZoneEntry[] {
-    const found: ZoneEntry[] = [];
-    for (let start = 0; ; start = nextLabel(name, start)) {
-      const suffix = start < name.length ? name.slice(start) : ".";
-      const entry = this.#byName.get(suffix);
-      if (entry !== undefined) found.push(entry);
-      if (suffix === ".") return found;
-    }
+    return [...suffixesOf(name)].flatMap((suffix) => this.#byName.get(suffix) ?? []);
   }
 }

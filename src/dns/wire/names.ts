@@ -131,6 +131,12 @@ export function parentOf(name: string): string {
   return name.slice(nextLabel(name, 0)) || ".";
 }
 
+/** The name and all names above it up to the root, the longest first. */
+export function* suffixesOf(name: string): Generator<string> {
+  for (let start = 0; start < name.length && name !== "."; start = nextLabel(name, start)) yield name.slice(start);
+  yield ".";
+}
+
 /** True if `name` is `zone` or lies below it. Both must be in the same case. */
 export function isWithin(name: string, zone: string): boolean {
   if (zone === ".") return true;

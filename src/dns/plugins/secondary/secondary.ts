@@ -11,7 +11,7 @@ import type { Site } from "../../server/site.ts";
 import { fallthroughOf, noFallthrough, zonesOf } from "../../server/zones.ts";
 import { OPCODE, RCODE, TYPE } from "../../wire/codes.ts";
 import { decodeMessage, encodeCopy, makeQuery } from "../../wire/message.ts";
-import { longestZone } from "../../wire/names.ts";
+import { suffixesOf } from "../../wire/names.ts";
 import { is, type ResourceRecord } from "../../wire/record.ts";
 import { Writer } from "../../wire/writer.ts";
 import { lookUp } from "../../zone/lookup.ts";
@@ -20,6 +20,7 @@ import { Zone } from "../../zone/zone.ts";
 import { unavailable } from "../file/file.ts";
 import { parseDestination } from "../forward/destination.ts";
 import { notifySecondaries, transferOf } from "../transfer/provide.ts";
+import { type Member, membersOf } from "./catalog.ts";
 
 /** A server that a zone is fetched from. */
 interface Primary {
@@ -27,11 +28,15 @@ interface Primary {
   readonly port: number;
 }
 
-/** A zone of a directive and what is known of it. */
+/** A zone of a directive or of a catalog, and what is known of it. */
 interface Kept {
   readonly origin: string;
   readonly primaries: readonly Primary[];
   readonly fallthrough: Fallthrough;
+  /** The zone lists others that are to be kept too. */
+  readonly catalog: boolean;
+  /** The origin of the catalog that lists it, and its label there; undefined for zones of the Corefile. */
+  readonly listed: { readonly by: string; readonly label: string; readonly stop: AbortController } | undefined;
   zone: Zone | undefined;
   /** Milliseconds since the epoch after which the zone is not served any more. */
   expires: number;
@@ -42,6 +47,8 @@ interface Kept {
 const timeout = 5000;
 const firstRetry = 2000;
 const shortestWait = 1000;
+/** Zones that are fetched at the same time. */
+const maxTransfers = 10;
 
 /** The plugin. */
 export const secondary: Plugin = {
@@ -56,7 +63,13 @@ export const secondary: Plugin = {
 function parse(stanza: Stanza, site: Site): readonly Kept[] {
   const primaries: Primary[] = [];
   let fallthrough = noFallthrough;
+  let catalog = false;
   for (const property of stanza.properties) {
+    if (property.name === "catalog") {
+      property.expect(0);
+      catalog = true;
+      continue;
+    }
     if (property.name === "fallthrough") {
       fallthrough = fallthroughOf(property);
       continue;
@@ -74,6 +87,8 @@ function parse(stanza: Stanza, site: Site): readonly Kept[] {
     origin,
     primaries,
     fallthrough,
+    catalog,
+    listed: undefined,
     zone: undefined,
     expires: 0,
     wake: () => {},
@@ -82,13 +97,14 @@ function parse(stanza: Stanza, site: Site): readonly Kept[] {
 
 class Secondary implements Handler {
   readonly name = "secondary";
-  readonly #kept: ReadonlyMap<string, Kept>;
-  readonly #origins: readonly string[];
+  readonly #kept: Map<string, Kept>;
   readonly #site: Site;
+  #transfers = 0;
+  /** Those that wait for others to end. */
+  readonly #waiting: (() => void)[] = [];
 
   constructor(kept: readonly Kept[], site: Site) {
     this.#kept = new Map(kept.map((one) => [one.origin, one]));
-    this.#origins = [...this.#kept.keys()];
     this.#site = site;
     site.onStart((signal) => {
       for (const one of kept) void this.#follow(one, signal);
@@ -96,8 +112,7 @@ class Secondary implements Handler {
   }
 
   serve(query: Query, next: Next): Outcome {
-    const origin = longestZone(this.#origins, query.name);
-    const kept = origin === undefined ? undefined : this.#kept.get(origin);
+    const kept = this.#find(query.name);
     if (kept === undefined) return next(query);
     if (query.message.opcode === OPCODE.NOTIFY) return this.#notified(query, kept);
     const { zone } = kept;
@@ -106,6 +121,14 @@ class Secondary implements Handler {
       return next(query);
     }
     return serveZone(zone, query, this.#site);
+  }
+
+  #find(name: string): Kept | undefined {
+    for (const suffix of suffixesOf(name)) {
+      const kept = this.#kept.get(suffix);
+      if (kept !== undefined) return kept;
+    }
+    return undefined;
   }
 
   transfer(origin: string, serial: number): Iterable<ResourceRecord> | undefined {
@@ -126,6 +149,8 @@ class Secondary implements Handler {
     let retry = firstRetry;
     while (!signal.aborted) {
       const fresh = await this.#refresh(kept);
+      if (signal.aborted) return;
+      if (fresh && kept.catalog) this.#takeMembers(kept, signal);
       const soa = kept.zone?.soa.data;
       if (fresh) retry = firstRetry;
       else retry = soa === undefined ? Math.min(2 * retry, 60_000) : soa.retry * 1000;
@@ -136,8 +161,54 @@ class Secondary implements Handler {
     }
   }
 
-  /** True if the zone is as one of the primaries has it. */
+  /** Keeps the zones that a catalog lists, and no longer those that it lists no more (RFC 9432 5). */
+  #takeMembers(catalog: Kept, signal: AbortSignal): void {
+    const log = this.#site.env.log.plugin("secondary");
+    const members = readMembers(catalog, (message) => log.warn(`${message}: the members go on as they were`));
+    if (members === undefined) return;
+    for (const [origin, { listed }] of this.#kept) {
+      if (listed?.by !== catalog.origin || members.get(origin)?.label === listed.label) continue;
+      listed.stop.abort();
+      this.#kept.delete(origin);
+      if (!members.has(origin)) log.info(`Zone ${origin} is no longer in catalog ${catalog.origin}`);
+    }
+    for (const [origin, { label }] of members) {
+      const there = this.#kept.get(origin);
+      if (there?.listed?.by === catalog.origin) continue;
+      if (there !== undefined) {
+        const other = this.#kept.get(there.listed?.by ?? "");
+        if (other === undefined || readMembers(other, () => {})?.get(origin)?.moveTo !== catalog.origin) {
+          log.warn(`Zone ${origin} of catalog ${catalog.origin} is kept already, and not for this catalog`);
+          continue;
+        }
+        there.listed?.stop.abort();
+      }
+      const stop = new AbortController();
+      // What moves from one catalog to another under the same label is the same zone.
+      const same = there?.listed?.label === label ? there : undefined;
+      const { primaries, fallthrough } = catalog;
+      const listed = { by: catalog.origin, label, stop };
+      const { zone, expires } = same ?? { zone: undefined, expires: 0 };
+      const kept: Kept = { origin, primaries, fallthrough, catalog: false, listed, zone, expires, wake: () => {} };
+      this.#kept.set(origin, kept);
+      log.info(`Zone ${origin} is in catalog ${catalog.origin}`);
+      void this.#follow(kept, AbortSignal.any([signal, stop.signal]));
+    }
+  }
+
+  /** True if the zone is as one of the primaries has it, after waiting for others if many are looked at. */
   async #refresh(kept: Kept): Promise<boolean> {
+    if (this.#transfers >= maxTransfers) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#transfers++;
+    try {
+      return await this.#fetch(kept);
+    } finally {
+      this.#transfers--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #fetch(kept: Kept): Promise<boolean> {
     const { clock, random, log } = this.#site.env;
     const { origin } = kept;
     for (const primary of kept.primaries) {
@@ -158,6 +229,17 @@ class Secondary implements Handler {
       }
     }
     return false;
+  }
+}
+
+/** The members of a catalog that was fetched; undefined, after telling why, if it is none. */
+function readMembers({ zone }: Kept, tell: (message: string) => void): ReadonlyMap<string, Member> | undefined {
+  if (zone === undefined) return undefined;
+  try {
+    return membersOf(zone);
+  } catch (error) {
+    tell(messageOf(error));
+    return undefined;
   }
 }
 
