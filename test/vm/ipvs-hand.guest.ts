@@ -1,0 +1,129 @@
+/** The walk through virtual services that were made by hand, against real connections; runs in a virtual machine. */
+import assert from "node:assert/strict";
+import { after, beforeEach, test } from "node:test";
+import { flushConntrack, openConntrack } from "../../src/kernel/conntrack/index.ts";
+import { type Destination, Ipvs, type ServiceKey } from "../../src/kernel/ipvs/index.ts";
+import { parseAddress } from "../../src/net/address.ts";
+import { capture } from "../../src/trace/snapshot/index.ts";
+import { walk } from "../../src/trace/walk/index.ts";
+import { TestNetwork } from "../support/network.ts";
+import { attemptTcp, serveTcp } from "../support/sockets.ts";
+
+const network = new TestNetwork("byhand");
+const node = network.host("node");
+const client = network.host("client");
+const server = network.host("server");
+network.join(node, "eth0", client, "eth0");
+network.join(node, "eth1", server, "eth0");
+node.forwarding();
+const vip = parseAddress("10.96.0.1");
+const marked = parseAddress("10.96.0.2");
+node.address("eth0", "10.1.0.1/24");
+node.address("eth1", "10.2.0.1/24");
+node.address("lo", `${vip}/32`, `${marked}/32`);
+client.address("eth0", "10.1.0.2/24");
+server.address("eth0", "10.2.0.2/24", "10.2.0.3/24");
+client.addRoute("default", { via: "10.1.0.1" });
+server.addRoute("default", { via: "10.2.0.1" });
+const listeners = [
+  ...["10.2.0.2", "10.2.0.3"].map((address) =>
+    serveTcp(server, parseAddress(address), 8080, (from) => `${address} sees ${from.address}`),
+  ),
+  serveTcp(node, parseAddress("10.1.0.1"), 8080, (from) => `10.1.0.1 sees ${from.address}`),
+];
+const ipvs = new Ipvs(node.namespace);
+const tracker = openConntrack(node.namespace);
+after(() => {
+  for (const listener of listeners) listener.close();
+  ipvs.close();
+  tracker.close();
+  network.close();
+});
+
+const web: ServiceKey = { kind: "address", address: vip, protocol: "TCP", port: 80 };
+
+beforeEach(() => {
+  for (const { key } of ipvs.services()) ipvs.deleteService(key);
+  for (const table of ["nat", "mangle"]) node.exec("iptables-legacy", ["-t", table, "-F"]);
+  node.sysctl("net/ipv4/vs/conntrack", 1);
+});
+
+function serve(key: ServiceKey, scheduler: string, ...destinations: readonly (readonly [string, number])[]): void {
+  ipvs.putService({ key, scheduler, flags: 0, timeout: 0, netmask: 32 });
+  for (const [address, weight] of destinations) {
+    const destination: Destination = { address: parseAddress(address), port: 8080, forwarding: "masquerade", weight };
+    ipvs.putDestination(key, destination);
+  }
+}
+
+const iptables = (table: string, rule: string) => node.exec("iptables-legacy", ["-t", table, ...rule.split(" ")]);
+
+/** What the walk says, and what some connections find. */
+async function compare(to = vip, port = 80, from: "client" | "node" = "client"): Promise<readonly string[]> {
+  const snapshot = await capture(node.namespace);
+  const own = from === "client" ? { source: parseAddress("10.1.0.2") } : {};
+  const { ends } = walk(snapshot, {
+    ...(from === "client" && { input: "eth0" }),
+    packet: { family: "IPv4", ...own, destination: to, protocol: 6, destinationPort: port },
+  });
+  const followed = ends.map(({ outcome, state }) => {
+    assert.deepEqual(state.assumptions, []);
+    if (outcome.kind === "rejected" || outcome.kind === "no socket") return "refused";
+    return "to" in outcome ? `${outcome.to.address} sees ${outcome.to.source}` : JSON.stringify(outcome);
+  });
+  const found = new Set<string>();
+  for (let i = 0; i < 6; i++) {
+    flushConntrack(tracker);
+    const attempt = await attemptTcp(from === "client" ? client : node, { to, port, timeout: 2000 });
+    found.add(attempt.kind === "answered" ? attempt.answer : attempt.kind);
+  }
+  assert.deepEqual([...new Set(followed)].sort(), [...found].sort());
+  return [...found].sort();
+}
+
+test("by hand: every destination with a weight is reached, with the client's address", async () => {
+  serve(web, "wrr", ["10.2.0.2", 2], ["10.2.0.3", 1]);
+  assert.deepEqual(await compare(), ["10.2.0.2 sees 10.1.0.2", "10.2.0.3 sees 10.1.0.2"]);
+  serve(web, "wrr", ["10.2.0.2", 0]);
+  assert.deepEqual(await compare(), ["10.2.0.3 sees 10.1.0.2"]);
+});
+
+test("by hand: a service without destinations refuses, and so does a port that nobody serves", async () => {
+  serve(web, "rr");
+  assert.deepEqual(await compare(), ["refused"]);
+  assert.deepEqual(await compare(vip, 81), ["refused"]);
+});
+
+test("by hand: what IPVS sends is masqueraded where the tracker sees it, and not where it does not", async () => {
+  serve(web, "rr", ["10.2.0.2", 1]);
+  iptables("nat", "-A POSTROUTING -o eth1 -j MASQUERADE");
+  assert.deepEqual(await compare(), ["10.2.0.2 sees 10.2.0.1"]);
+  node.sysctl("net/ipv4/vs/conntrack", 0);
+  assert.deepEqual(await compare(), ["10.2.0.2 sees 10.1.0.2"]);
+});
+
+test("by hand: rules know what IPVS took", async () => {
+  serve(web, "rr", ["10.2.0.2", 1]);
+  iptables("nat", `-A POSTROUTING -m ipvs --ipvs --vaddr ${vip} --vport 80 --vmethod masq -j MASQUERADE`);
+  assert.deepEqual(await compare(), ["10.2.0.2 sees 10.2.0.1"]);
+  iptables("nat", "-F");
+  iptables("nat", `-A POSTROUTING -m ipvs ! --ipvs -j MASQUERADE`);
+  assert.deepEqual(await compare(), ["10.2.0.2 sees 10.1.0.2"]);
+});
+
+test("by hand: a service is found by the packet's mark", async () => {
+  serve({ kind: "mark", family: "IPv4", mark: 7 }, "rr", ["10.2.0.3", 1]);
+  iptables("mangle", `-A PREROUTING -d ${marked} -p tcp --dport 90 -j MARK --set-mark 7`);
+  assert.deepEqual(await compare(marked, 90), ["10.2.0.3 sees 10.1.0.2"]);
+  assert.deepEqual(await compare(marked, 91), ["refused"]);
+});
+
+test("by hand: connections of the node itself, and destinations on it", async () => {
+  serve(web, "rr", ["10.2.0.2", 1]);
+  assert.deepEqual(await compare(vip, 80, "node"), [`10.2.0.2 sees ${vip}`]);
+  iptables("nat", "-A POSTROUTING -o eth1 -j MASQUERADE");
+  assert.deepEqual(await compare(vip, 80, "node"), ["10.2.0.2 sees 10.2.0.1"]);
+  ipvs.deleteService(web);
+  serve(web, "rr", ["10.1.0.1", 1]);
+  assert.deepEqual(await compare(), ["10.1.0.1 sees 10.1.0.2"]);
+});
