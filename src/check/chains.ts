@@ -2,7 +2,9 @@
 import type { Hook } from "../kernel/nftables/index.ts";
 import type { Family } from "../net/address.ts";
 import type { Snapshot } from "../trace/snapshot/index.ts";
-import { type PlainRule, plainLegacyRule, plainNftRule } from "./rules.ts";
+import { plainLegacyRule } from "./rules/legacy.ts";
+import { plainNftRule } from "./rules/nft.ts";
+import type { PlainRule } from "./rules/plain.ts";
 
 /** A chain. */
 export interface PlainChain {

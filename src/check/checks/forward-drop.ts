@@ -5,7 +5,7 @@ import { tableComment } from "../../proxy/modes/nftables/layout.ts";
 import { familiesOf, type PlainChain, siblingsOf, titleOf } from "../chains.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, some } from "../finding.ts";
-import type { Conditions, PlainRule, Wanted } from "../rules.ts";
+import type { Conditions, PlainRule, Wanted } from "../rules/plain.ts";
 
 /** How a chain ends for new connections of pods: a rule may accept them, one drops them, or its end is reached. */
 type End = "accepts" | "end" | { readonly drops: string };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { plainLegacyRule } from "./rules.ts";
+import { plainLegacyRule } from "./legacy.ts";
 
 test("what a rule asks and decides is read, and what is not understood is named", () => {
   assert.deepEqual(plainLegacyRule('! -s 10.0.0.0/8 -i eth+ -p tcp -m comment --comment "a b" -j DROP'), {
