@@ -89,7 +89,9 @@ export class Machine {
 
   async #run(...command: readonly string[]): Promise<Ended> {
     try {
-      const { stdout, stderr } = await run("ip", ["netns", "exec", this.node, ...command], { timeout: 20_000 });
+      const { stdout, stderr } = await run("ip", ["netns", "exec", this.node, ...command], {
+        timeout: 1000 * Math.max(20, patience),
+      });
       return { code: 0, out: stdout, err: stderr };
     } catch (error) {
       const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
