@@ -1,4 +1,5 @@
 /** The program: finds the command and runs it. */
+import { flushCompileCache } from "node:module";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { errorText } from "../telemetry/log.ts";
 import { type CommandContext, commandHelp, exitStatus } from "./command.ts";
@@ -62,5 +63,7 @@ function makeContext(): CommandContext {
   };
 }
 
+// Compiled code is kept when a program ends, but those that serve may be killed.
+setTimeout(flushCompileCache, 2000).unref();
 // Whatever is still under way (a request, a timer) has had its time.
 process.exit(await main(process.argv.slice(2)));
