@@ -17,6 +17,7 @@ const needed = { CAP_NET_ADMIN: 12n, CAP_SYS_ADMIN: 21n };
 
 /** Whether this process may make and administer network namespaces: as root, or in a world. */
 export function mayAdministerNetworks(): boolean {
+  if (process.platform !== "linux") return false;
   const [, effective = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
   return Object.values(needed).every((bit) => ((BigInt(`0x${effective}`) >> bit) & 1n) === 1n);
 }
@@ -46,6 +47,7 @@ const newNamespaces = ["--user", "--map-root-user", "--mount", "--net"];
 
 /** Why this user can have no world, with the remedy; undefined if a world can be made. */
 export function whyNoWorld(): string | undefined {
+  if (process.platform !== "linux") return `that is for Linux, and this system is ${process.platform}`;
   const { status, stderr, error } = spawnSync("unshare", [...newNamespaces, "true"], { encoding: "utf8" });
   return status === 0 ? undefined : `${error?.message ?? stderr.trim()}: ${remedy(readSysctl)}`;
 }
