@@ -1,6 +1,6 @@
 /** Chains: rules in order for all branches of a packet at once, with jump, goto and return as the kernel does them. */
 import { type Chain, formatVerdict, type Rule, type Verdict } from "../../kernel/nftables/index.ts";
-import type { Where } from "./load.ts";
+import type { Where } from "./load/values.ts";
 import { type RuleResult, runRule } from "./rule.ts";
 import { type Ended, joinStates, type State, withStep } from "./state.ts";
 import type { World } from "./world.ts";

@@ -2,7 +2,7 @@
 import type { Masq, Nat, Redir, Register } from "../../kernel/nftables/index.ts";
 import { type Address, addressBytes, addressFromBytes, compareBytes } from "../../net/address.ts";
 import { formatHostPort } from "../../net/protocol.ts";
-import type { Where } from "./load.ts";
+import type { Where } from "./load/values.ts";
 import { hasPorts, type Packet, samePacket } from "./packet.ts";
 import { isKnown, type Registers } from "./registers.ts";
 import { jhash, scale } from "./rule/jhash.ts";

@@ -1,16 +1,10 @@
 /** One rule for one packet: its expressions in order, on registers. */
 import type { Expression, Register, Rule } from "../../kernel/nftables/index.ts";
-import {
-  type Loaded,
-  loadCt,
-  loadExthdr,
-  loadFib,
-  loadMeta,
-  loadPayload,
-  loadRt,
-  loadSocket,
-  type Where,
-} from "./load.ts";
+import { loadCt } from "./load/connection.ts";
+import { loadExthdr, loadPayload } from "./load/headers.ts";
+import { loadMeta, loadSocket } from "./load/meta.ts";
+import { loadFib, loadRt } from "./load/route.ts";
+import type { Loaded, Where } from "./load/values.ts";
 import { knownBytes, unknownBytes } from "./packet.ts";
 import { Registers } from "./registers.ts";
 import { runChanging } from "./rule/change.ts";

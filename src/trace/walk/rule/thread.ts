@@ -1,6 +1,6 @@
 /** One packet within one rule: its registers, and how an expression goes on. */
 import type { Rule, Verdict } from "../../../kernel/nftables/index.ts";
-import type { Where } from "../load.ts";
+import type { Where } from "../load/values.ts";
 import type { Registers } from "../registers.ts";
 import { assuming, type State } from "../state.ts";
 import type { World } from "../world.ts";

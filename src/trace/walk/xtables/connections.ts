@@ -1,7 +1,7 @@
 /** Matches on connections, marks, sockets and their owners (`linux/netfilter/xt_*.h`). */
 import type { CtKey } from "../../../kernel/nftables/index.ts";
 import { addressFromBytes } from "../../../net/address.ts";
-import { loadCt } from "../load.ts";
+import { loadCt } from "../load/connection.ts";
 import type { Connection, State } from "../state.ts";
 import {
   all,

@@ -2,7 +2,8 @@
 import type { PayloadBase } from "../../../kernel/nftables/index.ts";
 import type { Address } from "../../../net/address.ts";
 import { addressBytes } from "../../../net/address.ts";
-import { loadPayload, type Where } from "../load.ts";
+import { loadPayload } from "../load/headers.ts";
+import type { Where } from "../load/values.ts";
 import { type Bytes, unknownBytes } from "../packet.ts";
 import { isKnown } from "../registers.ts";
 import type { State } from "../state.ts";

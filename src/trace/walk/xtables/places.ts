@@ -1,6 +1,7 @@
 /** Matches on addresses, interfaces and routes, and on IP sets (`linux/netfilter/xt_*.h`). */
 import { type Address, addressBytes, compareBytes, familyOf } from "../../../net/address.ts";
-import { addressType, loadMeta } from "../load.ts";
+import { loadMeta } from "../load/meta.ts";
+import { addressType } from "../load/route.ts";
 import { usableHops } from "../routing.ts";
 import { findInSet } from "./ipset.ts";
 import {
