@@ -1,5 +1,4 @@
 /** Plugin etcd: names from etcd, in the format of SkyDNS. */
-import { readFileSync } from "node:fs";
 import type { Stanza } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import {
@@ -14,6 +13,7 @@ import {
 import type { Query } from "../../server/query.ts";
 import { reply } from "../../server/reply.ts";
 import type { Site } from "../../server/site.ts";
+import { readTlsFiles } from "../../server/tlsfiles.ts";
 import { fallthroughOf, noFallthrough, zonesOf } from "../../server/zones.ts";
 import { RCODE, TYPE } from "../../wire/codes.ts";
 import { isWithin, longestZone } from "../../wire/names.ts";
@@ -58,7 +58,7 @@ function parse(stanza: Stanza, site: Site): Options {
         }
         break;
       case "tls":
-        tls = readTls(property, site);
+        tls = readTlsFiles(property, site);
         break;
       case "credentials": {
         const [name = "", password = ""] = property.expect(2);
@@ -76,20 +76,6 @@ function parse(stanza: Stanza, site: Site): Options {
     }
   }
   return { zones: zonesOf(stanza, stanza.args, site), path, endpoints, tls, credentials, fallthrough };
-}
-
-/** `tls`, `tls CA`, `tls CERT KEY`, `tls CERT KEY CA`. */
-function readTls(property: Stanza, site: Site): Options["tls"] {
-  const [first, second, third] = property.expect(0, 3).map((file) => {
-    try {
-      return readFileSync(site.path(file), "utf8");
-    } catch (error) {
-      throw property.error(messageOf(error));
-    }
-  });
-  if (first === undefined) return {};
-  if (second === undefined) return { ca: first };
-  return { cert: first, key: second, ...(third !== undefined && { ca: third }) };
 }
 
 class Etcd implements Handler {

@@ -8,6 +8,7 @@ import { formatHostPort } from "../../../net/protocol.ts";
 import type { Stanza } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
 import type { Site } from "../../server/site.ts";
+import { readTlsFiles } from "../../server/tlsfiles.ts";
 import { namesOf } from "../../server/zones.ts";
 import { tryParseRcode } from "../../wire/codes.ts";
 import { parseName, tryParseName } from "../../wire/names.ts";
@@ -159,7 +160,7 @@ export async function parseOptions(stanza: Stanza, site: Site): Promise<ForwardO
         break;
       }
       case "tls":
-        tls = readTls(property, site);
+        tls = readTlsFiles(property, site);
         break;
       case "tls_servername":
         [tlsServerName = ""] = property.expect(1);
@@ -207,21 +208,6 @@ export async function parseOptions(stanza: Stanza, site: Site): Promise<ForwardO
     tlsServerName,
     dohMethod,
   };
-}
-
-/** `tls`, `tls CA`, `tls CERT KEY`, `tls CERT KEY CA`. */
-function readTls(property: Stanza, site: Site): ConnectionOptions {
-  const args = property.expect(0, 3);
-  const read = (file: string) => {
-    try {
-      return readFileSync(site.path(file), "utf8");
-    } catch (error) {
-      throw property.error(messageOf(error));
-    }
-  };
-  const [first, second, third] = args.map(read);
-  if (args.length === 1) return { ca: first };
-  return { cert: first, key: second, ...(third !== undefined && { ca: third }) };
 }
 
 /** Destinations of all arguments; a file gives its name servers, a host name its addresses. */

@@ -1,5 +1,4 @@
 /** Plugin grpc: asks other servers over gRPC. */
-import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
 import { tryParseAddress } from "../../../net/address.ts";
 import type { Exchange } from "../../client/exchange.ts";
@@ -10,6 +9,7 @@ import { timeBuckets } from "../../server/metrics.ts";
 import { type Handler, type Next, type Outcome, type Plugin, type Reply, ServeError } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
 import type { Site } from "../../server/site.ts";
+import { readTlsFiles } from "../../server/tlsfiles.ts";
 import { fallthroughOf, namesOf, noFallthrough } from "../../server/zones.ts";
 import { RCODE, rcodeName } from "../../wire/codes.ts";
 import { decodeMessage, encodeCopy } from "../../wire/message.ts";
@@ -53,7 +53,7 @@ class Grpc implements Handler {
           except = namesOf(property, property.expect(1, Number.POSITIVE_INFINITY));
           break;
         case "tls":
-          tls = readTls(property, site);
+          tls = readTlsFiles(property, site);
           break;
         case "tls_servername":
           [servername = ""] = property.expect(1);
@@ -136,17 +136,4 @@ class Grpc implements Handler {
     }
     throw new ServeError(RCODE.SERVFAIL, `plugin/grpc: ${messageOf(failure)}`, { cause: failure });
   }
-}
-
-/** `tls`, `tls CA`, `tls CERT KEY`, `tls CERT KEY CA`. */
-function readTls(property: Stanza, site: Site): ConnectionOptions {
-  const [first, second, third] = property.expect(0, 3).map((file) => {
-    try {
-      return readFileSync(site.path(file), "utf8");
-    } catch (error) {
-      throw property.error(messageOf(error));
-    }
-  });
-  if (property.args.length === 1) return { ca: first };
-  return { cert: first, key: second, ...(third !== undefined && { ca: third }) };
 }

@@ -1,7 +1,10 @@
 /**
  * The part of Go's text/template that Corefiles use: `{{ .Field }}`, calls (`{{ index .Match 1 }}`, `{{ .Meta "k" }}`,
- * `{{ printf "%02d" (parseInt .Group.n 10 8) }}`), pipelines, `{{ if }}...{{ else }}...{{ end }}`, `{{- trimming -}}`.
+ * `{{ printf "%02d" (parseInt .Group.n 10 8) }}`), pipelines, variables, `if`, `with` and `range` with `else` and
+ * `end`, `{{- trimming -}}`.
  */
+import { functions, memberOf, show, truth } from "./functions.ts";
+import { Scope } from "./scope.ts";
 
 /** What a template is filled with: fields, and functions that it may call. */
 export interface TemplateData {
@@ -11,8 +14,8 @@ export interface TemplateData {
 /** A compiled template. It throws a TypeError if the data is not what the template wants. */
 export type Template = (data: TemplateData) => string;
 
-type Value = (data: TemplateData) => unknown;
-type Part = Template;
+type Value = (scope: Scope) => unknown;
+type Part = (scope: Scope) => string;
 
 const limits = { length: 10_000, depth: 32 };
 
@@ -23,23 +26,13 @@ const limits = { length: 10_000, depth: 32 };
  */
 export function compileTemplate(text: string): Template {
   if (text.length > limits.length) throw new SyntaxError(`a template is longer than ${limits.length} characters`);
-  return new Parser(text).whole();
+  const whole = new Parser(text).whole();
+  return (data) => {
+    const scope = new Scope(data);
+    scope.declare("$", data);
+    return whole(scope);
+  };
 }
-
-const functions: Readonly<Record<string, (...args: unknown[]) => unknown>> = {
-  index: (value, ...keys) => keys.reduce<unknown>((inner, key) => memberOf(inner, key), value),
-  len: (value) => (typeof value === "string" || Array.isArray(value) ? value.length : 0),
-  print: (...args) => args.map(show).join(""),
-  printf: (format, ...args) => printf(String(format), args),
-  eq: (first, ...others) => others.some((other) => first === other),
-  ne: (first, second) => first !== second,
-  lt: (first, second) => Number(first) < Number(second),
-  gt: (first, second) => Number(first) > Number(second),
-  not: (value) => !truth(value),
-  and: (...args) => args.find((arg) => !truth(arg)) ?? args.at(-1),
-  or: (...args) => args.find(truth) ?? args.at(-1),
-  parseInt: parseInteger,
-};
 
 class Parser {
   readonly #parts: readonly { readonly action: boolean; readonly text: string }[];
@@ -68,14 +61,14 @@ class Parser {
     this.#parts = [...parts, { action: false, text: rest }];
   }
 
-  whole(): Template {
+  whole(): Part {
     const template = this.#sequence();
     if (this.#at < this.#parts.length) throw new SyntaxError(`unexpected {{ ${this.#parts[this.#at]?.text} }}`);
     return template;
   }
 
   /** Everything up to an `end` or `else`, which is left. */
-  #sequence(): Template {
+  #sequence(): Part {
     const parts: Part[] = [];
     for (let part = this.#parts[this.#at]; part !== undefined; part = this.#parts[this.#at]) {
       const { action, text } = part;
@@ -83,18 +76,67 @@ class Parser {
       this.#at++;
       if (!action) parts.push(() => text);
       else if (/^if\s/.test(text)) parts.push(this.#choice(text.slice(3)));
-      else if (/^(range|with|define|template|block)\b/.test(text))
+      else if (/^with\s/.test(text)) parts.push(this.#with(text.slice(5)));
+      else if (/^range\s/.test(text)) parts.push(this.#range(text.slice(6)));
+      else if (/^(define|template|block|break|continue)\b/.test(text))
         throw new SyntaxError(`{{ ${text} }} is not supported`);
-      else if (!text.startsWith("/*")) parts.push(output(pipeline(text)));
+      else if (!text.startsWith("/*")) parts.push(output(text));
     }
-    return (data) => parts.map((part) => part(data)).join("");
+    return (scope) => parts.map((part) => part(scope)).join("");
   }
 
-  #choice(condition: string): Template {
+  /** `{{ with VALUE }}`: the part for a value that is not empty, which becomes the dot. */
+  #with(text: string): Part {
+    const { names, value } = declaration(text, 1);
+    const { yes, no } = this.#branches("with");
+    return (scope) => {
+      const dot = value(scope);
+      if (!truth(dot)) return no(new Scope(scope.dot, scope));
+      const inner = new Scope(dot, scope);
+      for (const name of names) inner.declare(name, dot);
+      return yes(inner);
+    };
+  }
+
+  /** `{{ range VALUE }}`, `{{ range $value := VALUE }}`, `{{ range $index, $value := VALUE }}`. */
+  #range(text: string): Part {
+    const { names, value } = declaration(text, 2);
+    const { yes, no } = this.#branches("range");
+    return (scope) => {
+      const list = entriesOf(value(scope));
+      if (list.length === 0) return no(new Scope(scope.dot, scope));
+      return list
+        .map(([key, item]) => {
+          const inner = new Scope(item, scope);
+          const [first, second] = names;
+          if (second !== undefined) inner.declare(second, item);
+          if (first !== undefined) inner.declare(first, second === undefined ? item : key);
+          return yes(inner);
+        })
+        .join("");
+    };
+  }
+
+  /** The parts up to `else` and up to `end`. */
+  #branches(of: string): { readonly yes: Part; readonly no: Part } {
     if (++this.#depth > limits.depth) throw new SyntaxError("a template is nested too deep");
-    const test = pipeline(condition);
     const yes = this.#sequence();
-    let no: Template = () => "";
+    let end = this.#parts[this.#at++]?.text;
+    let no: Part = () => "";
+    if (end === "else") {
+      no = this.#sequence();
+      end = this.#parts[this.#at++]?.text;
+    }
+    if (end !== "end") throw new SyntaxError(`{{ ${of} }} has no {{ end }}`);
+    this.#depth--;
+    return { yes, no };
+  }
+
+  #choice(condition: string): Part {
+    if (++this.#depth > limits.depth) throw new SyntaxError("a template is nested too deep");
+    const { names, value: test } = declaration(condition, 1);
+    const yes = this.#sequence();
+    let no: Part = () => "";
     const next = this.#parts[this.#at++];
     if (next === undefined) throw new SyntaxError("{{ if }} has no {{ end }}");
     if (next.text.startsWith("else if ")) {
@@ -104,7 +146,12 @@ class Parser {
       if (this.#parts[this.#at++]?.text !== "end") throw new SyntaxError("{{ else }} has no {{ end }}");
     }
     this.#depth--;
-    return (data) => (truth(test(data)) ? yes : no)(data);
+    return (scope) => {
+      const inner = new Scope(scope.dot, scope);
+      const value = test(scope);
+      for (const name of names) inner.declare(name, value);
+      return (truth(value) ? yes : no)(inner);
+    };
   }
 }
 
@@ -118,8 +165,35 @@ function actionEnd(text: string, start: number): number {
   return -1;
 }
 
-function output(value: Value): Part {
-  return (data) => show(value(data));
+/** What an action writes; one that declares or sets a variable writes nothing. */
+function output(text: string): Part {
+  const [, name, sign, rest = ""] = /^(\$\w+)\s*(:=|=)(.*)$/s.exec(text) ?? [];
+  if (name === undefined) {
+    const value = pipeline(text);
+    return (scope) => show(value(scope));
+  }
+  const value = pipeline(rest);
+  return (scope) => {
+    if (sign === ":=") scope.declare(name, value(scope));
+    else scope.assign(name, value(scope));
+    return "";
+  };
+}
+
+/** A value with the variables that are declared for it in front, at most so many. */
+function declaration(text: string, most: number): { readonly names: readonly string[]; readonly value: Value } {
+  const [, list, rest = ""] = /^\s*(\$\w+(?:\s*,\s*\$\w+)*)\s*:=(.*)$/s.exec(text) ?? [];
+  const names = list?.split(",").map((name) => name.trim()) ?? [];
+  if (names.length > most) throw new SyntaxError(`{{ ${text} }} declares too many variables`);
+  return { names, value: pipeline(list === undefined ? text : rest) };
+}
+
+/** What `range` goes through: elements with their index, fields in the order of their names. */
+function entriesOf(value: unknown): readonly (readonly [unknown, unknown])[] {
+  if (Array.isArray(value)) return value.map((item, i) => [i, item]);
+  if (typeof value === "object" && value !== null) return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (value === undefined) return [];
+  throw new TypeError("range is for lists and maps");
 }
 
 const wordPattern = /\s*("(?:[^"\\]|\\.)*"|`[^`]*`|\||\(|\)|[^\s|()"`]+)/gsy;
@@ -165,10 +239,10 @@ function readCommand(state: WordState, last: Value | undefined): Value {
   const [head, ...args] = operands;
   if (head === undefined) throw new SyntaxError("a command is missing");
   const all = last === undefined ? args : [...args, last];
-  return (data) => {
-    const value = head(data);
+  return (scope) => {
+    const value = head(scope);
     if (typeof value === "function")
-      return (value as (...values: unknown[]) => unknown)(...all.map((arg) => arg(data)));
+      return (value as (...values: unknown[]) => unknown)(...all.map((arg) => arg(scope)));
     if (all.length > 0) throw new TypeError(`${start} is not a function`);
     return value;
   };
@@ -192,55 +266,13 @@ function readOperand(state: WordState, first: boolean): Value {
   if (word === "true" || word === "false") return () => word === "true";
   if (word.startsWith(".")) {
     const fields = word === "." ? [] : word.slice(1).split(".");
-    return (data) => fields.reduce<unknown>((value, field) => memberOf(value, field), data);
+    return (scope) => fields.reduce<unknown>((value, field) => memberOf(value, field), scope.dot);
+  }
+  if (word.startsWith("$")) {
+    const [name = "", ...fields] = word.split(".");
+    return (scope) => fields.reduce<unknown>((value, field) => memberOf(value, field), scope.variable(name));
   }
   const call = Object.hasOwn(functions, word) ? functions[word] : undefined;
   if (call === undefined || !first) throw new SyntaxError(`function ${word} is not known here`);
   return () => call;
-}
-
-function memberOf(value: unknown, key: unknown): unknown {
-  if (Array.isArray(value) && typeof key === "number") return value[key];
-  if (typeof value === "object" && value !== null && Object.hasOwn(value, String(key))) {
-    return (value as TemplateData)[String(key)];
-  }
-  return undefined;
-}
-
-function truth(value: unknown): boolean {
-  return (
-    value !== undefined &&
-    value !== false &&
-    value !== 0 &&
-    value !== "" &&
-    !(Array.isArray(value) && value.length === 0)
-  );
-}
-
-function show(value: unknown): string {
-  if (value === undefined) return "";
-  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return String(value);
-  throw new TypeError("a value that is not text, number or boolean cannot be written");
-}
-
-/** `parseInt TEXT BASE BITS`, as Go's strconv.ParseUint: an error for what is not a number of so many bits. */
-function parseInteger(text: unknown, base: unknown = 10, bits: unknown = 64): number {
-  const value = Number.parseInt(String(text), Number(base));
-  if (!/^[0-9a-zA-Z]+$/.test(String(text)) || Number.isNaN(value) || value >= 2 ** Math.min(53, Number(bits) || 53)) {
-    throw new TypeError(`parseInt: ${String(text)} is not a number of ${bits} bits`);
-  }
-  return value;
-}
-
-function printf(format: string, args: readonly unknown[]): string {
-  let index = 0;
-  return format.replace(/%(0?)(\d*)([sdvxXq%])/g, (_, zero: string, width: string, verb: string) => {
-    if (verb === "%") return "%";
-    const value = args[index++];
-    let text = show(value);
-    if (verb === "x" || verb === "X") text = Number(value).toString(16);
-    if (verb === "X") text = text.toUpperCase();
-    if (verb === "q") text = JSON.stringify(text);
-    return text.padStart(Math.min(Number(width), 255), zero === "0" ? "0" : " ");
-  });
 }

@@ -23,6 +23,17 @@ test("templates are filled as Go fills them", () => {
     ["x {{- .Group.a -}}  y", "x10y"],
     ['{{ "}}" }}{{/* comment */}}', "}}"],
     ["{{ if and (not .Empty) (ne .Name .Group.a) }}t{{ end }}", "t"],
+    ["{{ $x := .Group.a }}{{ $x }}-{{ $.Name }}", "10-a.example."],
+    ["{{ $x := 1 }}{{ if .Name }}{{ $x = 2 }}{{ end }}{{ $x }}", "2"],
+    ["{{ $x := 1 }}{{ if .Name }}{{ $x := 2 }}{{ end }}{{ $x }}", "1"],
+    ["{{ with .Group }}{{ .a }}.{{ $.Name }}{{ else }}none{{ end }}", "10.a.example."],
+    ["{{ with .Empty }}x{{ else }}{{ .Name }}{{ end }}", "a.example."],
+    ["{{ range .Match }}[{{ . }}]{{ end }}", "[ip-10-0][10][0]"],
+    ["{{ range $i, $m := .Match }}{{ if gt $i 0 }}{{ $m }},{{ end }}{{ end }}", "10,0,"],
+    ["{{ range $k, $v := .Group }}{{ $k }}={{ $v }};{{ end }}", "a=10;hex=0a;"],
+    ["{{ range .None }}x{{ else }}empty{{ end }}", "empty"],
+    ["{{ slice .Name 0 1 }}{{ slice .Name 9 }}", "a."],
+    ["{{ if le 1 1 }}{{ if ge 2 1 }}t{{ end }}{{ end }}", "t"],
   ];
   for (const [template, expected] of cases) assert.equal(compileTemplate(template)(data), expected, template);
   for (const bad of [
@@ -30,13 +41,23 @@ test("templates are filled as Go fills them", () => {
     "{{ foo }}",
     "{{ if .Name }}",
     "{{ end }}",
-    "{{ range .Match }}{{ end }}",
+    "{{ range .Match }}",
+    "{{ with .Name }}{{ else }}",
+    "{{ range $a, $b, $c := .Match }}{{ end }}",
+    '{{ define "x" }}{{ end }}',
     "{{ }}",
     "{{ (.Name }}",
   ]) {
     assert.throws(() => compileTemplate(bad), SyntaxError, bad);
   }
-  assert.throws(() => compileTemplate('{{ parseInt "x" 10 8 }}')(data), TypeError);
+  for (const wrong of [
+    '{{ parseInt "x" 10 8 }}',
+    "{{ $x }}",
+    "{{ $x = 1 }}",
+    "{{ range .Name }}{{ end }}",
+    "{{ slice .Name 3 99 }}",
+  ])
+    assert.throws(() => compileTemplate(wrong)(data), TypeError, wrong);
 });
 
 test("queries are answered by the first template that they match", async () => {
