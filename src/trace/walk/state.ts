@@ -198,6 +198,8 @@ export interface State {
   readonly tracked: readonly Tracked[];
   /** Routers that it has passed. */
   readonly routers: number;
+  /** Links, tunnels and places that it has passed, whatever it is carried in. */
+  readonly moves: number;
   /** What it carries, where it is a tunnel's. */
   readonly inner?: Inner;
   readonly narrow?: Narrow;

@@ -28,7 +28,7 @@ export interface WalkOptions {
   readonly everyRule?: boolean;
   /** Keep branches apart that lead to the same end by other rules; there may be very many. */
   readonly everyBranch?: boolean;
-  /** How many rules, and choices at random, are looked at before the rest is said to be unknown: 5,000,000 if not given. */
+  /** How many rules, and choices at random, are looked at before the rest is said to be unknown: 1,000,000 if not given. */
   readonly steps?: number;
   /** Follow the answers, too, of packets that somebody takes. */
   readonly answers?: boolean;
@@ -44,6 +44,13 @@ export interface Walk {
   readonly ends: readonly Ended[];
 }
 
+/** Links and places that a packet passes before it is said to go in a circle: of bridges, or of tunnels in tunnels. */
+const mostMoves = 400;
+const circle = {
+  kind: "loop",
+  why: `it has passed ${mostMoves} links: bridges, or a tunnel that leads into itself, send it in a circle`,
+} as const;
+
 /** Answers that are followed at most: one for each way that is told apart. */
 const mostAnswers = 256;
 
@@ -55,7 +62,7 @@ const mostAnswers = 256;
  */
 export function walk(snapshots: Snapshot | readonly Snapshot[], question: Question, options: WalkOptions = {}): Walk {
   const list = "schemaVersion" in snapshots ? [snapshots] : snapshots;
-  return walkCluster(new Cluster(list, options.steps ?? 5_000_000), question, options);
+  return walkCluster(new Cluster(list, options.steps ?? 1_000_000), question, options);
 }
 
 /** As {@link walk}, with the places of snapshots that were prepared before. */
@@ -85,7 +92,9 @@ function followed(setting: Setting, start: readonly Move[]): readonly Ended[] {
     const rest = moves.filter((each) => each.world !== world || each.as !== as);
     const onward = step(setting, world, as, join(together.map(({ state }) => placed(world, state))));
     for (const each of onward.ended) ended.push(each);
-    moves = [...rest, ...onward.moves];
+    const further = onward.moves.map((each) => ({ ...each, state: { ...each.state, moves: each.state.moves + 1 } }));
+    for (const { state } of further) if (state.moves > mostMoves) ended.push({ state, outcome: circle });
+    moves = [...rest, ...further.filter(({ state }) => state.moves <= mostMoves)];
   }
   return joinStates(
     ended,
@@ -138,6 +147,7 @@ function withAnswers(setting: Setting, end: Ended, asked: Packet, place: string 
     packet: answerTo(state.packet),
     awaited: { asked, ...(place !== undefined && { place }) },
     routers: 0,
+    moves: 0,
     touched: [],
     traced: false,
     probability: 1,
@@ -159,6 +169,7 @@ function begin(
     place: world.place,
     tracked: [],
     routers: 0,
+    moves: 0,
     touched: [],
     traced: false,
     apart,

@@ -103,6 +103,7 @@ export function unwrap(world: World, outer: State, device: Link): State {
     ...rest,
     packet: { ...inner.state.packet, mark: 0, priority: 0 },
     place: world.place,
+    moves: outer.moves,
     input: device.index,
     tracked: outer.tracked,
     probability: outer.probability,
