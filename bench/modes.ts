@@ -1,7 +1,8 @@
 /**
  * All proxy modes beside each other: first load, one change, comparison with the kernel, a new connection.
  * `npm run bench -- modes [SERVICES...]` prints a table, writes bench/results/modes.json and draws
- * docs/modes/comparison.svg. It needs root, and works in a network namespace of its own.
+ * docs/modes/comparison.svg. It needs root, and works in a network namespace of its own. Mode ipvs is measured in a virtual
+ * machine (test/vm), which is slower, with mode iptables beside it: what counts there is how the two compare.
  */
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -19,6 +20,8 @@ import { userspace } from "../src/proxy/modes/userspace/index.ts";
 import { type Decision, decisionKey } from "../src/service/decision.ts";
 import { clusterIPOutcomes } from "../src/service/outcomes.ts";
 import type { NodeSettings } from "../src/service/settings.ts";
+import { ipvsVm } from "../test/vm/ipvs.ts";
+import { runInVm } from "../test/vm/vm.ts";
 import { drawCharts } from "./modes/chart.ts";
 
 /** Milliseconds of one mode with so many services of three endpoints each. */
@@ -155,7 +158,7 @@ async function connectionTimes(first: Address, last: Address): Promise<readonly 
 }
 
 /** Makes every address of services and endpoints one of this machine, and answers on all endpoints. */
-async function answerEverywhere(): Promise<void> {
+export async function answerEverywhere(): Promise<void> {
   using socket = openRoute();
   setLink(socket, 1, { up: true });
   for (const [address, prefixLength] of [
@@ -180,7 +183,54 @@ const variants: readonly (readonly [name: string, factory: ModeFactory])[] = [
 
 type NamedFigures = ModeFigures & { readonly mode: string };
 
-function draw(figures: readonly NamedFigures[]): string {
+/** How many times as long as iptables (legacy) in the same machine mode ipvs took. */
+type Ratios = Readonly<Record<keyof ModeFigures, number>>;
+
+/** The name of mode ipvs in the chart, where it is not measured on the same machine as the others. */
+const derived = "ipvs (as it compares in a VM)";
+
+/** Measures in a virtual machine. */
+async function measureInVm(sizes: readonly number[]): Promise<readonly NamedFigures[]> {
+  const argv = [
+    process.execPath,
+    "--disable-warning=ExperimentalWarning",
+    "bench/modes/guest.ts",
+    ...sizes.map(String),
+  ];
+  const { status, output, errors, log } = await runInVm(argv, { ...ipvsVm(), memory: 2048, timeout: 3_600_000 });
+  if (status !== 0) throw new Error(`the virtual machine did not measure to the end: ${errors}\n${log}`);
+  return output.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line) as NamedFigures] : []));
+}
+
+/** Mode ipvs beside iptables (legacy) of the same machine and size. */
+function ratiosOf(figures: readonly NamedFigures[]): readonly Ratios[] {
+  return figures
+    .filter(({ mode }) => mode === "ipvs")
+    .map((ipvs) => {
+      const legacy = figures.find(({ mode, services }) => mode !== "ipvs" && services === ipvs.services);
+      const keys = Object.keys(ipvs).filter((key) => key !== "mode" && key !== "services") as (keyof ModeFigures)[];
+      const values = keys.map((key) => [key, ipvs[key] / (legacy?.[key] ?? Number.NaN)]);
+      return { ...Object.fromEntries(values), services: ipvs.services } as Ratios;
+    });
+}
+
+/** What mode ipvs would take here, if it compared with iptables (legacy) as it does in the virtual machine. */
+function derive(figures: readonly NamedFigures[], ratios: readonly Ratios[], key: keyof ModeFigures) {
+  return ratios.flatMap((ratio) => {
+    const legacy = figures.find((each) => each.mode === "iptables (legacy)" && each.services === ratio.services);
+    return legacy === undefined ? [] : [{ x: ratio.services, y: legacy[key] * ratio[key] }];
+  });
+}
+
+/** Figures as a table to print. */
+function table(rows: readonly (ModeFigures | Ratios | NamedFigures)[]): void {
+  const rounded = (value: unknown) => (typeof value === "number" ? Math.round(value * 1000) / 1000 : value);
+  console.table(
+    rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, rounded(value)]))),
+  );
+}
+
+function draw(figures: readonly NamedFigures[], ratios: readonly Ratios[]): string {
   const panels = [
     ["first load, ms", "load"],
     ["one endpoint more, ms", "endpointAdded"],
@@ -189,10 +239,13 @@ function draw(figures: readonly NamedFigures[]): string {
   return drawCharts(
     panels.map(([title, key]) => ({
       title,
-      series: variants.map(([name]) => ({
-        name,
-        points: figures.filter(({ mode }) => mode === name).map((each) => ({ x: each.services, y: each[key] })),
-      })),
+      series: [
+        ...variants.map(([name]) => ({
+          name,
+          points: figures.filter(({ mode }) => mode === name).map((each) => ({ x: each.services, y: each[key] })),
+        })),
+        { name: derived, points: derive(figures, ratios, key) },
+      ],
     })),
     "services, 3 endpoints each",
   );
@@ -201,7 +254,7 @@ function draw(figures: readonly NamedFigures[]): string {
 if (import.meta.main) {
   ffi.unshare(ffi.CLONE.newnet);
   await answerEverywhere();
-  const sizes = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100, 1000, 5000];
+  const sizes = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100, 1000, 5000, 10_000];
   const figures: NamedFigures[] = [];
   for (const size of sizes) {
     for (const [mode, factory] of variants) {
@@ -209,21 +262,25 @@ if (import.meta.main) {
       figures.push({ mode, ...(await measureMode(factory, size)) });
     }
   }
-  console.table(
-    figures.map((row) =>
-      Object.fromEntries(
-        Object.entries(row).map(([key, value]) => [
-          key,
-          typeof value === "number" ? Math.round(value * 100) / 100 : value,
-        ]),
-      ),
-    ),
-  );
+  process.stderr.write("measuring ipvs and iptables (legacy) in a virtual machine ...\n");
+  const inVm = await measureInVm(sizes);
+  const ratios = ratiosOf(inVm);
+  table(figures);
+  process.stdout.write("In the virtual machine:\n");
+  table(inVm);
+  process.stdout.write("ipvs there, in units of iptables (legacy) there:\n");
+  table(ratios);
   const folder = join(import.meta.dirname, "results");
   mkdirSync(folder, { recursive: true });
   const machine = { cpu: cpus()[0]?.model, cpus: cpus().length, kernel: release(), node: process.version };
-  const report = { date: new Date().toISOString(), unit: "milliseconds", machine, figures };
+  const report = {
+    date: new Date().toISOString(),
+    unit: "milliseconds",
+    machine,
+    figures,
+    virtualMachine: { kernel: "user-mode Linux", figures: inVm, ipvsToIptablesLegacy: ratios },
+  };
   writeFileSync(join(folder, "modes.json"), `${JSON.stringify(report, null, 2)}\n`);
-  writeFileSync(join(import.meta.dirname, "..", "docs", "modes", "comparison.svg"), draw(figures));
+  writeFileSync(join(import.meta.dirname, "..", "docs", "modes", "comparison.svg"), draw(figures, ratios));
   process.exit();
 }

@@ -22,7 +22,7 @@ export function drawCharts(panels: readonly Panel[], xLabel: string): string {
   const width = panels.length * size.width;
   const legend = names.map(
     (name, i) =>
-      `<g transform="translate(${size.left + 190 * i} ${size.height + 14})"><path d="M0 -4h18" stroke="${colourOf(i)}" stroke-width="2"/><text x="23">${escapeText(name)}</text></g>`,
+      `<g transform="translate(${size.left + 165 * i} ${size.height + 14})"><path d="M0 -4h18" stroke="${colourOf(i)}" stroke-width="2"/><text x="23">${escapeText(name)}</text></g>`,
   );
   const body = panels.map(
     (panel, i) => `<g transform="translate(${i * size.width} 0)">${drawPanel(panel, names, xLabel)}</g>`,
