@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -14,7 +15,7 @@ let server: DnsProcess;
 
 before(async () => {
   for (const name of Object.keys(ports) as (keyof typeof ports)[]) ports[name] = await freePort();
-  const names = "erratic {\n drop 0\n }\n bufsize 1232\n timeouts {\n read 1s\n idle 2s\n }";
+  const names = "erratic {\n drop 0\n }\n bufsize 1232\n timeouts {\n read 1s\n write 1s\n idle 2s\n }";
   const tls = "tls cert.pem key.pem";
   server = await startDns({
     Corefile: `
@@ -131,6 +132,34 @@ test("a client that sends half a message, or nothing, is cut off", async () => {
     const time = performance.now() - start;
     assert.ok(time > 900 && time < 4000, `${time} ms`);
   }
+});
+
+test("a client that takes no replies is cut off, and what waits for it stays small", async () => {
+  const socket = connect(ports.dns, "127.0.0.1");
+  socket.on("error", () => {});
+  socket.pause();
+  const name = `${"a".repeat(60)}.${"b".repeat(60)}.${"c".repeat(60)}.example.`;
+  const message = encodeCopy(new Writer(), makeQuery(7, name, TYPE.A));
+  const frame = Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message]);
+  const frames = Buffer.concat(Array.from({ length: 300 }, () => frame));
+  const memory = () =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.child.pid}/status`, "utf8"))?.[1]) * 1024;
+  const before = memory();
+  let cut = false;
+  socket.on("close", () => {
+    cut = true;
+  });
+  // The kernel takes megabytes for either side; after that the server stops reading, and after a second it gives up.
+  for (let i = 0; i < 1000 && !cut; i++) {
+    if (!socket.write(frames)) await delay(5);
+  }
+  for (let i = 0; i < 100 && !cut; i++) {
+    await delay(50);
+    socket.write(frame);
+  }
+  socket.destroy();
+  assert.ok(cut);
+  assert.ok(memory() - before < 40 * 1024 * 1024, `${memory() - before} bytes more`);
 });
 
 test("junk is not answered, and the server goes on", async () => {
