@@ -66,7 +66,7 @@ export async function runDemo({ wishes, out, signal }: DemoOptions): Promise<voi
     }
     const pods = await untilReady(folder, signal);
     const stage = makeStage(folder, name, clusterIP, result, pods[0] ?? "");
-    await untilAnswered(stage.pod, signal);
+    await Promise.all([stage.pod, stage.node, stage.outside].map((each) => untilAllAnswer(each, signal)));
     out(`Ready after ${((performance.now() - began) / 1000).toFixed(1)} s.\n`);
     out(await table(stage, pods, signal));
     out(whatToTry(name, stage));
@@ -130,8 +130,13 @@ async function untilReady(folder: LabFolder, signal: AbortSignal): Promise<reado
   }
 }
 
-async function untilAnswered(question: Question, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted && (await ask(question, signal)).pod.startsWith("no answer")) {
+/** Waits until the rules know all pods: they follow when those are ready. */
+async function untilAllAnswer(question: Question, signal: AbortSignal): Promise<void> {
+  const end = systemClock.monotonic() + readyPatience;
+  while (!signal.aborted && systemClock.monotonic() < end) {
+    const answers = await Promise.all(Array.from({ length: requests }, () => ask(question, signal)));
+    if (new Set(answers.map(({ pod }) => pod)).size === replicas && answers.every(({ client }) => client !== ""))
+      return;
     await systemClock.sleep(watchEvery / 10, signal);
   }
 }

@@ -21,6 +21,7 @@ test("the demo shows who answers whom, the quiz breaks and repairs, and Ctrl-C l
     "the screen is there",
     () => screen,
     (text) => text.includes("Service hello is answered by"),
+    60_000,
   );
   assert.match(screen, /^ {2}outside +node port 172\.20\.0\.12:30080 +\d+ +\d+ +\d+ /m);
   assert.ok(!screen.includes("no answer"), screen);

@@ -204,13 +204,20 @@ function expectSuccess(what: string, { code, out, err }: Ended): string {
   return out;
 }
 
-/** Waits, ten seconds at most, until something is so. */
-export async function eventually<T>(what: string, look: () => T | Promise<T>, isSo: (value: T) => boolean): Promise<T> {
-  const end = Date.now() + 10_000;
+/** Waits until something is so, ten seconds at most unless more are given. */
+export async function eventually<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  isSo: (value: T) => boolean,
+  milliseconds = 10_000,
+): Promise<T> {
+  const end = Date.now() + milliseconds;
   for (;;) {
     const value = await look();
     if (isSo(value)) return value;
-    if (Date.now() > end) throw new Error(`not so after ten seconds: ${what}; it is ${JSON.stringify(value)}`);
+    if (Date.now() > end) {
+      throw new Error(`not so after ${milliseconds / 1000} seconds: ${what}; it is ${JSON.stringify(value)}`);
+    }
     await sleep(30);
   }
 }
