@@ -161,7 +161,7 @@ class PreparedSet {
       const key = values
         .map((value, i) => {
           if (this.#parts[i] !== "net" || value.address === undefined) return value.key;
-          return prefixOf(value.address, lengths[nets++] ?? 0);
+          return prefixText(value.address, lengths[nets++] ?? 0);
         })
         .join(" ");
       const found = byKey.get(key);
@@ -175,7 +175,7 @@ class PreparedSet {
   #index(): Map<string, SetElement> {
     if (this.#byKey !== undefined) return this.#byKey;
     const byKey = new Map<string, SetElement>();
-    const lengths = new Map<string, readonly [number, number]>();
+    const lengths = new Map<number, readonly [number, number]>();
     for (const element of this.set.elements) {
       if (element.wildcard === true || element.physical === true) {
         this.#special.push(element);
@@ -184,7 +184,8 @@ class PreparedSet {
       const used: number[] = [];
       byKey.set(this.#keyOf(element, used), element);
       const [first = 0, second = 0] = used;
-      lengths.set(`${first} ${second}`, [first, second]);
+      const both = 256 * first + second;
+      if (!lengths.has(both)) lengths.set(both, [first, second]);
     }
     this.#lengths = [...lengths.values()].sort((a, b) => b[0] - a[0] || b[1] - a[1]);
     this.#byKey = byKey;
@@ -206,7 +207,7 @@ class PreparedSet {
               (isFirst ? element.prefixLength : element.secondPrefixLength) ??
               (familyOf(address) === "IPv4" ? 32 : 128);
             used.push(length);
-            return prefixOf(address, length);
+            return prefixText(address, length);
           }
           case "port":
             return this.set.type === "bitmap:port"
@@ -222,6 +223,12 @@ class PreparedSet {
       })
       .join(" ");
   }
+}
+
+/** The prefix of an address. Sets with a million elements have whole addresses mostly. */
+function prefixText(address: Address, length: number): string {
+  const whole = length === (address.includes(":") ? 128 : 32);
+  return whole ? `${address}/${length}` : prefixOf(address, length);
 }
 
 /** Whether an element for the ports of a bridge, or for names that begin alike, may be meant. */
