@@ -18,6 +18,7 @@ export function formatSnapshot(snapshot: Snapshot): string {
  * @throws an Error that names the place of the first thing that is wrong, for anything that this version would not write.
  */
 export function parseSnapshot(text: string, what: string): Snapshot {
+  if (hasTooMany(text)) throw new Error(`${what}: more than ${mostValues} values, no snapshot`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -37,6 +38,21 @@ export function parseSnapshot(text: string, what: string): Snapshot {
     if (error instanceof ShapeError) throw new Error(`${what}: ${error.message}`);
     throw error;
   }
+}
+
+/** The most values of a document: each takes memory, however short its text is. The largest that was seen had a tenth. */
+const mostValues = 50_000_000;
+
+/** Whether a text has more values than that; commas in strings count, too, of which snapshots have few. */
+function hasTooMany(text: string): boolean {
+  if (text.length <= mostValues) return false;
+  let count = 0;
+  for (let i = 0; i < text.length && count <= mostValues; i++) {
+    const code = text.charCodeAt(i);
+    // `,`, `[` and `{`.
+    if (code === 44 || code === 91 || code === 123) count++;
+  }
+  return count > mostValues;
 }
 
 /** Bytes become text. Not a replacer of JSON.stringify: some of them are Buffers, which have their own idea of JSON. */

@@ -11,6 +11,38 @@ export type Shape = (value: unknown, path: string) => unknown;
 /** A value that is not of its shape. */
 export class ShapeError extends Error {
   override readonly name = "ShapeError";
+  /** Where it is: each value that holds it puts its part before it, on the way out. */
+  readonly path: string;
+  readonly problem: string;
+
+  constructor(path: string, problem: string) {
+    super(`${path.slice(0, 500)}: ${problem}`);
+    this.path = path;
+    this.problem = problem;
+  }
+}
+
+/** Values that hold values end somewhere: a snapshot is not nested more deeply. */
+const deepest = 100;
+let depth = 0;
+
+/**
+ * Reads what a value holds. Paths are put together only where something is wrong: a large document has millions of
+ * values.
+ *
+ * @param at what is being read, in the end: the part of the path.
+ */
+function within<T>(value: unknown, path: string, at: () => string, read: () => T): T {
+  if (depth >= deepest) return fail(path, value, "nested less deeply");
+  depth++;
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof ShapeError) throw new ShapeError(`${path}${at()}${error.path}`, error.problem);
+    throw error;
+  } finally {
+    depth--;
+  }
 }
 
 /** Fields of an object; those made by {@link maybe} may be absent. */
@@ -86,7 +118,17 @@ export const prefix: Shape = (value, path) =>
 export function list(item: Shape, longest = 100_000): Shape {
   return (value, path) => {
     if (!Array.isArray(value) || value.length > longest) return fail(path, value, `a list of up to ${longest}`);
-    return value.map((each, i) => item(each, `${path}[${i}]`));
+    let i = 0;
+    return within(
+      value,
+      path,
+      () => `[${i}]`,
+      () => {
+        const result: unknown[] = [];
+        for (; i < value.length; i++) result.push(item(value[i], ""));
+        return result;
+      },
+    );
   };
 }
 
@@ -95,23 +137,42 @@ export function record(item: Shape, most = 1_000_000): Shape {
   return (value, path) => {
     const entries = Object.entries(plainObject(value, path));
     if (entries.length > most) return fail(path, value, `up to ${most} names`);
-    return Object.fromEntries(entries.map(([name, each]) => [name, item(each, `${path}.${name}`)]));
+    let name = "";
+    const read = ([key, each]: readonly [string, unknown]) => {
+      name = key;
+      return [key, item(each, "")] as const;
+    };
+    return within(
+      value,
+      path,
+      () => `.${name.slice(0, 100)}`,
+      () => Object.fromEntries(entries.map(read)),
+    );
   };
 }
 
 /** An object with exactly these fields. */
 export function object(fields: Fields): Shape {
-  const required = Object.entries(fields).filter(([, shape]) => !absent.has(shape));
+  const shapes = new Map(Object.entries(fields));
+  const required = [...shapes].flatMap(([name, shape]) => (absent.has(shape) ? [] : [name]));
   return (value, path) => {
     const given = plainObject(value, path);
-    for (const [name] of required) if (!Object.hasOwn(given, name)) fail(path, value, `an object with ${name}`);
-    const result: Record<string, unknown> = {};
-    for (const [name, each] of Object.entries(given)) {
-      const shape = Object.hasOwn(fields, name) ? fields[name] : undefined;
-      if (shape === undefined) throw new ShapeError(`${path}.${name.slice(0, 100)}: Unknown field`);
-      result[name] = shape(each, `${path}.${name}`);
-    }
-    return result;
+    for (const name of required) if (!Object.hasOwn(given, name)) fail(path, value, `an object with ${name}`);
+    let name = "";
+    return within(
+      value,
+      path,
+      () => `.${name.slice(0, 100)}`,
+      () => {
+        const result: Record<string, unknown> = {};
+        for (name of Object.keys(given)) {
+          const shape = shapes.get(name);
+          if (shape === undefined) throw new ShapeError("", "Unknown field");
+          result[name] = shape(given[name], "");
+        }
+        return result;
+      },
+    );
   };
 }
 
@@ -132,12 +193,13 @@ function plainObject(value: unknown, path: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-function fail(path: string, value: unknown, expected: string): never {
+function fail(path: string, whole: unknown, expected: string): never {
+  const value = typeof whole === "string" ? whole.slice(0, 100) : whole;
   const shown =
     typeof value === "object" && value !== null
       ? Array.isArray(value)
         ? "a list"
         : "an object"
       : JSON.stringify(value);
-  throw new ShapeError(`${path}: Invalid value: ${(shown ?? "nothing").slice(0, 100)}: must be ${expected}`);
+  throw new ShapeError(path, `Invalid value: ${(shown ?? "nothing").slice(0, 100)}: must be ${expected}`);
 }
