@@ -49,7 +49,7 @@ const flags = {
 };
 
 /** How much is looked at before the rest is said to be unknown. */
-const mostSteps = 5_000_000;
+const mostSteps = 1_000_000;
 
 /** Exit statuses by what becomes of the packet: 0 if it reaches somebody. */
 const statuses: Readonly<Record<Summary, number>> = {
