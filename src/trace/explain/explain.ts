@@ -27,6 +27,8 @@ export interface Explanation {
   readonly causes: readonly Cause[];
   /** What is wrong although the packet arrives. */
   readonly warnings: readonly Reason[];
+  /** What else is worth knowing: where a walk could go on, and cannot. */
+  readonly notes: readonly string[];
   /** The names of addresses that ways lead to. */
   readonly names: Readonly<Record<string, string>>;
 }
@@ -45,6 +47,7 @@ export function explain(cluster: Cluster, walk: Walk): Explanation {
     from: senderOf(walk, context),
     to: askedFor(context),
     causes: [...causes.values()].toSorted((a, b) => b.share - a.share),
+    notes: [...new Set(walk.ends.flatMap((end) => notesOf(end, context)))],
     names: Object.fromEntries(
       walk.ends.flatMap(({ outcome }) => {
         const name = "to" in outcome ? context.names.of(outcome.to.address) : undefined;
@@ -68,6 +71,25 @@ function failuresOf(ends: readonly Ended[], context: Context): readonly Cause[] 
       return [{ ...lost, share, assumptions: state.assumptions, place: state.place, answer: true }];
     });
   });
+}
+
+/** Where it would go on. */
+function notesOf({ outcome, state }: Ended, { names, frontEnd, cluster }: Context): readonly string[] {
+  if (outcome.kind === "forwarded") {
+    const node = names.nodeOf(outcome.gateway ?? outcome.to.address) ?? names.nodeOf(outcome.to.address);
+    if (node === undefined || cluster.worlds.some(({ place }) => place === node && place !== state.place)) return [];
+    return node === state.place
+      ? [`the pods of ${node} are in no snapshot: take it there, without --alone`]
+      : [`there is no snapshot of ${node}, where it would go on: add it with --snapshot`];
+  }
+  if (outcome.kind !== "delivered" || frontEnd === undefined) return [];
+  const { address, port } = outcome.to;
+  const world = cluster.world(state.place);
+  const isEndpoint = names.endpoints(frontEnd).some((each) => each.address === address && each.port === port);
+  if (world?.role !== "node" || isEndpoint) return [];
+  return [
+    `a program of ${state.place} takes it, such as a proxy in user space: what that asks an endpoint is a connection of its own`,
+  ];
 }
 
 function senderOf({ packet, place, places, ends }: Walk, { names }: Context): string {

@@ -63,21 +63,40 @@ export function brief(outcome: Outcome, place: string | undefined): string {
   }
 }
 
-/** Endpoints in a line, with their share where shares differ. */
-export function oneOf(ends: readonly Ended[], named: boolean, say: typeof sentence = sentence): string {
+/** How a group of ways ends. */
+export interface Conclusion {
+  /** A sentence, or its beginning where {@link targets} follow. */
+  readonly head: string;
+  /** Whom they lead to, where that differs, with the share where shares differ. */
+  readonly targets: readonly string[];
+}
+
+/** Sums up ways that end in the same manner. */
+export function conclude(ends: readonly Ended[], named: boolean, say: typeof sentence = sentence): Conclusion {
   const sentences = new Set(ends.map(({ outcome, state }) => say(outcome, named ? state.place : undefined)));
   const [only] = sentences;
-  if (sentences.size === 1 && only !== undefined) return only;
+  if (sentences.size === 1 && only !== undefined) return { head: only, targets: [] };
   const shares = ends.map(({ state }) => state.probability);
   const even = Math.max(...shares) - Math.min(...shares) < 0.02 / ends.length;
   const all = ends.map((each) => `${destinationOf(each)}${even ? "" : ` (${percent(each.state.probability)})`}`);
-  const listed = [...new Set(all)];
-  const rest = listed.length - mostListed;
+  const targets = [...new Set(all)];
   const first = ends[0]?.outcome.kind;
   const same = ends.every(({ outcome }) => outcome.kind === first);
-  const kind =
+  const verb =
     same && first === "delivered" ? "delivered to" : same && first === "no socket" ? "refused by" : "goes to";
-  return `${kind} one of ${listed.length}: ${listed.slice(0, mostListed).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+  return { head: `${verb} one of ${targets.length}`, targets };
+}
+
+/** In a line. */
+export function inLine({ head, targets }: Conclusion): string {
+  if (targets.length === 0) return head;
+  const rest = targets.length - mostListed;
+  return `${head}: ${targets.slice(0, mostListed).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+}
+
+/** How a group of ways ends, in a line. */
+export function oneOf(ends: readonly Ended[], named: boolean): string {
+  return inLine(conclude(ends, named));
 }
 
 /** Whom a way leads to, in short. */

@@ -1,9 +1,19 @@
 /** A walk as text for a terminal, to be read from top to bottom. */
 import type { Cause, Explanation } from "../explain/index.ts";
 import { type Ended, stepsOf, type Walk } from "../walk/index.ts";
-import { brief, destinationOf, mostListed, oneOf, percent, sentence } from "./outcome.ts";
+import { brief, type Conclusion, conclude, destinationOf, inLine, mostListed, percent, sentence } from "./outcome.ts";
 import { type StepStyle, stepLines } from "./steps.ts";
-import { type Group, isAnswered, ownSteps, reaches, type Story, type Summary, storyOf, summaryOf } from "./story.ts";
+import {
+  formatTarget,
+  type Group,
+  isAnswered,
+  ownSteps,
+  reaches,
+  type Story,
+  type Summary,
+  storyOf,
+  summaryOf,
+} from "./story.ts";
 
 /** Settings of the text. */
 export interface TextOptions {
@@ -51,7 +61,7 @@ function groupLines(group: Group, index: number, telling: Telling): readonly str
     const head = ends.length > 1 && "to" in each.outcome ? [`  for example to ${destinationOf(each)}`] : [];
     return [...head, ...stepLines(ownSteps(each, story), telling).map((line) => `  ${line}`)];
   });
-  const conclusion = conclusionOf(group, likeliest, telling);
+  const conclusion = inLine(conclusionOf(group, telling));
   return [story.groups.length === 1 ? `Chosen at random, ${ends.length} ways:` : title, ...blocks, `  → ${conclusion}`];
 }
 
@@ -89,11 +99,7 @@ function resultLines(walk: Walk, telling: Telling): readonly string[] {
     ...answerSummary(all, walk),
     ...(telling.explanation === undefined ? [] : explanationLines(telling.explanation, summary)),
   ];
-  if (groups.length === 1 && only !== undefined) {
-    const [first] = only.ends;
-    if (first === undefined) return [];
-    return [`Result: ${conclusionOf(only, first, telling)}`, ...tail];
-  }
+  if (groups.length === 1 && only !== undefined) return [...resultOf(only, telling), ...tail];
   const titles: Partial<Record<Summary, string>> = {
     depends: "Result: depends on what the snapshot cannot tell",
     mixed: "Result: connections differ",
@@ -104,19 +110,34 @@ function resultLines(walk: Walk, telling: Telling): readonly string[] {
   return [titles[summary] ?? "Result:", ...rows, ...more, ...tail];
 }
 
+/** One line; or one for each endpoint, where they have names. */
+function resultOf(group: Group, telling: Telling): readonly string[] {
+  const conclusion = conclusionOf(group, telling);
+  const names = telling.explanation?.names ?? {};
+  const { head, targets } = conclusion;
+  const nameOf = new Map(
+    group.ends.flatMap(({ outcome }) =>
+      "to" in outcome ? [[formatTarget(outcome.to), names[outcome.to.address]]] : [],
+    ),
+  );
+  const rows = targets.map((target) => `  ${target}  ${nameOf.get(target.replace(/ \(.*$/, "")) ?? ""}`.trimEnd());
+  if (rows.every((row, i) => row.trim() === targets[i])) return [`Result: ${inLine(conclusion)}`];
+  const more = rows.length > mostListed ? [`  and ${rows.length - mostListed} more`] : [];
+  return [`Result: ${head}:`, ...rows.slice(0, mostListed), ...more];
+}
+
 function groupRow({ ends, probability }: Group, telling: Telling): string {
   const [first] = ends;
   if (first === undefined) return "";
   const { assumptions } = first.state;
   const when = assumptions.length > 0 ? `if ${assumptions.join(", and ")}` : percent(probability);
   const lost = isAnswered(first) ? "" : ", and the answer is lost";
-  return `  ${when}: ${conclusionOf({ ends, probability }, first, telling)}${lost}`;
+  return `  ${when}: ${inLine(conclusionOf({ ends, probability }, telling))}${lost}`;
 }
 
 /** The end of a group of ways; its reason stands apart where somebody has explained it. */
-function conclusionOf({ ends }: Group, first: Ended, telling: Telling): string {
-  const say = telling.explanation === undefined ? sentence : brief;
-  return ends.length > 1 ? oneOf(ends, telling.places, say) : say(first.outcome, placeOf(first, telling));
+function conclusionOf({ ends }: Group, { explanation, places }: Telling): Conclusion {
+  return conclude(ends, places, explanation === undefined ? sentence : brief);
 }
 
 /** Whether the other side sees the sender. */
@@ -154,7 +175,7 @@ function otherWay(end: Ended, nodes: ReadonlySet<string>): readonly string[] {
   });
 }
 
-function explanationLines({ causes, warnings }: Explanation, summary: Summary): readonly string[] {
+function explanationLines({ causes, warnings, notes }: Explanation, summary: Summary): readonly string[] {
   const alone = causes.length === 1 && !reaches(summary);
   const why = causes
     .slice(0, mostListed)
@@ -166,7 +187,7 @@ function explanationLines({ causes, warnings }: Explanation, summary: Summary): 
     `Beware: ${text}`,
     ...(remedy === undefined ? [] : [`To do: ${remedy}`]),
   ]);
-  return [...why, ...beware];
+  return [...why, ...beware, ...notes.map((note) => `Note: ${note}`)];
 }
 
 function portion({ share, assumptions }: Cause): string {
