@@ -37,7 +37,7 @@ const SEP = 1;
  */
 export function parseKey(publicText: string, privateText: string): ZoneKey {
   const line = publicText.split("\n").find((one) => one.trim() !== "" && !one.startsWith(";")) ?? "";
-  const record = parseRecord(line.replace(/;.*/, ""));
+  const record = parseRecord(line);
   if (!is(record, "DNSKEY")) throw new TypeError("the key file has no DNSKEY record");
   const fields = new Map(
     privateText.split("\n").flatMap((one) => {

@@ -25,7 +25,7 @@ export function parseData(words: Words, type: number): ResourceRecord["data"] {
 }
 
 /**
- * Parses a record on one line: name, then TTL and class in any order (both may be missing), type, data.
+ * Parses a record that stands alone: name, then TTL and class in any order (both may be missing), type, data.
  *
  * @param defaultTtl seconds for a record without a TTL.
  * @throws {TextError} if it is not a record.

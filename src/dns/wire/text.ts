@@ -71,12 +71,22 @@ export class Words {
   }
 }
 
-/** Splits text into words, for records on one line without comments: quotes and escapes as in a zone file. */
+/**
+ * Splits a record that stands alone into words: quotes, escapes, parentheses and comments as in a zone file.
+ *
+ * @throws {TextError} if parentheses do not match.
+ */
 export function splitWords(text: string): Word[] {
   const words: Word[] = [];
-  for (const match of text.matchAll(/"((?:[^"\\]|\\.)*)"|(?:[^\s"\\]|\\.)+/gs)) {
-    words.push({ text: match[1] ?? match[0], quoted: match[1] !== undefined });
+  let depth = 0;
+  for (const [whole, quoted] of text.matchAll(/"((?:[^"\\]|\\.)*)"|;[^\n]*|[()]|(?:[^\s"\\();]|\\.)+/gs)) {
+    if (quoted === undefined && whole.startsWith(";")) continue;
+    if (whole === "(") depth++;
+    else if (whole === ")") depth--;
+    else words.push({ text: quoted ?? whole, quoted: quoted !== undefined });
+    if (depth < 0) break;
   }
+  if (depth !== 0) throw new TextError("parentheses do not match");
   return words;
 }
 

@@ -121,6 +121,15 @@ test("a known type may be given as unknown bytes, which must then be well formed
   assert.throws(() => parseRecord("a. 1 IN A \\# 4 C00002"), /3 bytes, but 4/);
 });
 
+test("a record may have parentheses and comments", () => {
+  const plain = parseRecord("a. 60 SOA b. c. 1 2 3 4 5");
+  assert.deepEqual(parseRecord("a. 60 IN SOA b. c. (1 2 3 4 5)"), plain);
+  assert.deepEqual(parseRecord("a. 60 SOA b. c. ( 1 ; serial\n 2 3 4\n5 ) ; end"), plain);
+  assert.equal(formatRecord(parseRecord('a. 1 TXT "(;)" \\(x')), 'a.\t1\tIN\tTXT\t"(;)" "(x"');
+  for (const text of ["a. TXT (x", "a. TXT x)", "a. TXT )x("])
+    assert.throws(() => parseRecord(text), /parentheses do not match/);
+});
+
 test("faults in presentation format are named", () => {
   const faults: readonly (readonly [string, RegExp])[] = [
     ["a. IN A 1.2.3", /A address is "1.2.3", must be an IPv4 address/],

@@ -103,6 +103,17 @@ test("queries are answered by the first template that they match", async () => {
   server.stop();
 });
 
+test("records of templates may have parentheses, as SOA records have", async () => {
+  const server = await serve(
+    '. {\n template ANY ANY invalid {\n rcode NXDOMAIN\n authority "invalid. 60 {{ .Class }} SOA ns.invalid. admin.invalid. (1 60 60 60 60)"\n }\n}',
+  );
+  assert.equal(
+    await server.text("a.invalid. A"),
+    "NXDOMAIN aa\nauthority invalid. 60 SOA ns.invalid. admin.invalid. 1 60 60 60 60",
+  );
+  server.stop();
+});
+
 test("faults of the directive are reported", async () => {
   for (const [text, fault] of [
     ["template IN", /at least 2 arguments/],
