@@ -139,12 +139,10 @@ function addressIn(prefix: Prefix): Address {
 class PreparedSet {
   readonly set: AnySet;
   readonly #parts: readonly string[];
-  /** Elements by key, where a part that is a prefix stands with its length. */
-  #byKey: Map<string, SetElement> | undefined;
-  /** The lengths of prefixes that occur, of the first prefix and the second, the longest first. */
-  #lengths: readonly (readonly [number, number])[] = [];
+  /** Elements by the lengths of their prefixes, those with the longest first, and by key. */
+  #groups: readonly Group[] | undefined;
   /** Of `hash:net,iface`: elements that name an interface in a way that only a search finds. */
-  #special: SetElement[] = [];
+  readonly #special: SetElement[] = [];
 
   constructor(set: AnySet) {
     this.set = set;
@@ -153,62 +151,58 @@ class PreparedSet {
 
   /** The element that decides; `open` where that cannot be told. */
   lookup(values: readonly (Part & { readonly kind: "value" })[]): SetElement | "open" | undefined {
-    const byKey = this.#index();
-    const addresses = values.flatMap((value) => (value.address === undefined ? [] : [value.address]));
     if (this.#parts.includes("mac")) return this.set.elements.length === 0 ? undefined : "open";
-    for (const lengths of this.#lengths) {
+    for (const { lengths, elements } of this.#index()) {
       let nets = 0;
-      const key = values
-        .map((value, i) => {
-          if (this.#parts[i] !== "net" || value.address === undefined) return value.key;
-          return prefixText(value.address, lengths[nets++] ?? 0);
-        })
-        .join(" ");
-      const found = byKey.get(key);
+      const keys = values.map((value, i) =>
+        this.#parts[i] === "net" && value.address !== undefined
+          ? addressIn(prefixOf(value.address, lengths[nets++] ?? 0))
+          : value.key,
+      );
+      const found = elements.get(keys.join(" "));
       if (found !== undefined) return found;
     }
+    const addresses = values.flatMap((value) => (value.address === undefined ? [] : [value.address]));
     return this.#special.find((element) => covers(element, addresses[0], values.at(-1)?.key ?? "")) === undefined
       ? undefined
       : "open";
   }
 
-  #index(): Map<string, SetElement> {
-    if (this.#byKey !== undefined) return this.#byKey;
-    const byKey = new Map<string, SetElement>();
-    const lengths = new Map<number, readonly [number, number]>();
+  #index(): readonly Group[] {
+    if (this.#groups !== undefined) return this.#groups;
+    const groups = new Map<number, Group>();
+    const isNet = this.#parts.map((part) => part === "net");
+    const [firstIsNet, secondIsNet] = isNet.filter((_, i) => this.#parts[i] === "ip" || isNet[i]);
     for (const element of this.set.elements) {
       if (element.wildcard === true || element.physical === true) {
         this.#special.push(element);
         continue;
       }
-      const used: number[] = [];
-      byKey.set(this.#keyOf(element, used), element);
-      const [first = 0, second = 0] = used;
-      const both = 256 * first + second;
-      if (!lengths.has(both)) lengths.set(both, [first, second]);
+      const first = firstIsNet ? lengthOf(element.address, element.prefixLength) : undefined;
+      const second = secondIsNet ? lengthOf(element.second, element.secondPrefixLength) : undefined;
+      const number = 256 * (first ?? 0) + (second ?? 0);
+      let group = groups.get(number);
+      if (group === undefined) {
+        group = { lengths: [first, second].filter((length) => length !== undefined), elements: new Map() };
+        groups.set(number, group);
+      }
+      group.elements.set(this.#keyOf(element), element);
     }
-    this.#lengths = [...lengths.values()].sort((a, b) => b[0] - a[0] || b[1] - a[1]);
-    this.#byKey = byKey;
-    return byKey;
+    this.#groups = [...groups].sort(([a], [b]) => b - a).map(([, group]) => group);
+    return this.#groups;
   }
 
-  #keyOf(element: SetElement, used: number[]): string {
+  #keyOf(element: SetElement): string {
+    const { address = "", second = "" } = element;
+    // Most of large sets: no new text is made for a million elements.
+    if (this.#parts.length === 1 && this.#parts[0] !== "port") return address;
     let addresses = 0;
     return this.#parts
       .map((part) => {
         switch (part) {
           case "ip":
-            return (addresses++ === 0 ? element.address : element.second) ?? "";
-          case "net": {
-            const isFirst = addresses++ === 0;
-            const address = isFirst ? element.address : element.second;
-            if (address === undefined) return "";
-            const length =
-              (isFirst ? element.prefixLength : element.secondPrefixLength) ??
-              (familyOf(address) === "IPv4" ? 32 : 128);
-            used.push(length);
-            return prefixText(address, length);
-          }
+          case "net":
+            return addresses++ === 0 ? address : second;
           case "port":
             return this.set.type === "bitmap:port"
               ? String(element.port)
@@ -225,10 +219,15 @@ class PreparedSet {
   }
 }
 
-/** The prefix of an address. Sets with a million elements have whole addresses mostly. */
-function prefixText(address: Address, length: number): string {
-  const whole = length === (address.includes(":") ? 128 : 32);
-  return whole ? `${address}/${length}` : prefixOf(address, length);
+/** Elements whose prefixes have the same lengths. */
+interface Group {
+  /** Of the parts that are prefixes. */
+  readonly lengths: readonly number[];
+  readonly elements: Map<string, SetElement>;
+}
+
+function lengthOf(address: Address | undefined, length: number | undefined): number {
+  return length ?? (address?.includes(":") ? 128 : 32);
 }
 
 /** Whether an element for the ports of a bridge, or for names that begin alike, may be meant. */
