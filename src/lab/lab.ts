@@ -9,6 +9,7 @@ import { nodes } from "../kube/objects/node.ts";
 import { type ApiServer, startApiServer } from "../kube/server/server.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { apiEndpoints } from "./apiendpoints.ts";
 import { applyObjects } from "./apply.ts";
 import { dnsCorefile, dnsDeployment, dnsObjects } from "./dns.ts";
 import { LabNode, type NodeParts } from "./labnode.ts";
@@ -49,6 +50,7 @@ export interface NodeStatus {
 }
 
 /** Where nodes find the API server. */
+const apiAddress = wireAddress("IPv4", wireHost.api);
 const gatePort = 6443;
 /** Milliseconds until a proxy must serve. */
 const proxyPatience = 30_000;
@@ -90,7 +92,7 @@ export class Lab {
     makeMachine(wireMachine(this.#spec));
     makeMachine(outsideMachine(this.#spec));
     await this.#gate.open(namespaceNames(this.#spec.name).wire, gatePort);
-    await this.#publishApi();
+    await applyObjects(this.#needClient(), apiEndpoints(apiAddress, gatePort), this.#stop.signal);
     progress(`nodes: ${this.#spec.nodes.map(({ name }) => name).join(", ")}`);
     await this.#forgetOthers();
     for (const node of this.#spec.nodes) this.#nodes.set(node.name, this.#makeNode(node.name));
@@ -224,7 +226,7 @@ export class Lab {
     const { folder, clock, log, version } = this.#parts;
     const kubeconfig = readFileSync(folder.kubeconfig, "utf8").replace(
       /server: .*/,
-      `server: https://${wireAddress("IPv4", wireHost.api)}:${gatePort}`,
+      `server: https://${apiAddress}:${gatePort}`,
     );
     return { folder, client: this.#needClient(), clock, log, version, kubeconfig, servers: this.#servers };
   }
@@ -241,7 +243,7 @@ export class Lab {
     const options = {
       directory: folder.api,
       name: `portolan-${name}`,
-      names: [wireAddress("IPv4", wireHost.api), apiServiceAddress],
+      names: [apiAddress, apiServiceAddress],
       serviceCIDRs: families.map((family) => servicePrefix[family]),
       pods: podAccess(folder, name),
       report,
@@ -271,29 +273,6 @@ export class Lab {
       if (this.#spec.nodes.some(({ name }) => name === metadata.name)) continue;
       await new LabNode(this.#spec, { name: metadata.name, index: 0, zone: "" }, this.#nodeParts()).forget(signal);
     }
-  }
-
-  /** Gives Service `kubernetes` its endpoint: the gate. */
-  async #publishApi(): Promise<void> {
-    const metadata = { name: "kubernetes", namespace: "default" };
-    const address = wireAddress("IPv4", wireHost.api);
-    const ports = [{ name: "https", port: gatePort, protocol: "TCP" }];
-    const endpoints = {
-      apiVersion: "v1",
-      kind: "Endpoints",
-      // Its slice is written here too.
-      metadata: { ...metadata, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
-      subsets: [{ addresses: [{ ip: address }], ports }],
-    };
-    const slice = {
-      apiVersion: "discovery.k8s.io/v1",
-      kind: "EndpointSlice",
-      metadata: { ...metadata, labels: { "kubernetes.io/service-name": "kubernetes" } },
-      addressType: "IPv4",
-      ports,
-      endpoints: [{ addresses: [address], conditions: { ready: true } }],
-    };
-    await applyObjects(this.#needClient(), [endpoints, slice], this.#stop.signal);
   }
 
   /** Starts the cluster's DNS. */

@@ -131,7 +131,7 @@ function startSupervisor(folder: LabFolder, name: string): ChildProcess {
     if (child.pid === undefined) throw new Error("the supervisor cannot be started");
     return child;
   } finally {
-    closeSync(log);
+    for (const fd of [log, ...files]) closeSync(fd);
   }
 }
 
