@@ -2,6 +2,9 @@
 import type { Bytes } from "../packet.ts";
 import { depends, header, known, type Match, type Seen } from "./match.ts";
 
+/** Of tests, and of numbers and ranges in each of them (`XT_U32_MAXSIZE + 1`). */
+const mostParts = 11;
+
 /** A small program on the packet's bytes (`xt_u32`). */
 export const u32: Match = {
   length: 1982,
@@ -10,7 +13,7 @@ export const u32: Match = {
     const inverted = info.getUint8(1981) !== 0;
     const text = "the packet's bytes are as the rule (u32) wants them";
     let open = false;
-    for (let test = 0; test < info.getUint8(1980); test++) {
+    for (let test = 0; test < Math.min(mostParts, info.getUint8(1980)); test++) {
       const holds = u32Test(info, 180 * test, bytes);
       if (holds === false) return known(inverted, text);
       if (holds === undefined) open = true;
@@ -36,7 +39,7 @@ function wholePacket(seen: Seen): Bytes {
 
 /** One test: 11 numbers with operators of 8 bytes each, 11 ranges of 8 bytes each, then how many there are of both. */
 function u32Test(info: DataView, start: number, bytes: Bytes): boolean | undefined {
-  const [numbers, values] = [info.getUint8(start + 176), info.getUint8(start + 177)];
+  const [numbers, values] = [176, 177].map((at) => Math.min(mostParts, info.getUint8(start + at))) as [number, number];
   const number = (i: number) => info.getUint32(start + 8 * i, true);
   let base = 0;
   let word = wordAt(bytes, number(0));
