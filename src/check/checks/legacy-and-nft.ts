@@ -5,6 +5,16 @@ import { type Check, some } from "../finding.ts";
 const builtIn = new Set(["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]);
 const tables = new Set(["raw", "mangle", "nat", "filter", "security"]);
 
+/** Chains that kubelet has a use for too, so that a proxy leaves them when it goes to the other variant. */
+const kubelets = new Set<string>([names.markMasq, names.kubeletFirewall]);
+
+/** Whether a chain has rules that matter: not those that kubelet alone would need. */
+function counts(chain: PlainChain): boolean {
+  const { name, size } = chain;
+  if (size === 0 || kubelets.has(name)) return false;
+  return size > 1 || chain.rules.some(({ decided }) => decided.kind !== "jump" || !kubelets.has(decided.chain));
+}
+
 /** Both variants of iptables at work. */
 export const legacyAndNft: Check = {
   name: "legacy-and-nft",
@@ -15,9 +25,9 @@ export const legacyAndNft: Check = {
       const program = family === "ip" ? "iptables" : "ip6tables";
       const of = (variant: PlainChain["variant"]) =>
         chains.filter((each) => each.variant === variant && each.family === family && tables.has(each.table));
-      const legacy = of("legacy").filter(({ size }) => size > 0);
+      const legacy = of("legacy").filter(counts);
       const isIptables = of("nftables").some(({ name, base }) => base !== undefined && builtIn.has(name));
-      const nft = isIptables ? of("nftables").filter(({ size }) => size > 0) : [];
+      const nft = isIptables ? of("nftables").filter(counts) : [];
       if (legacy.length === 0 || nft.length === 0) return [];
       const services = [legacy, nft].every((list) =>
         list.some(({ name, table }) => table === "nat" && name === names.services),

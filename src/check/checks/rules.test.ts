@@ -162,6 +162,7 @@ test("both variants of iptables with rules are found", () => {
   assert.deepEqual(found({ ...native, ...filter("ACCEPT", ["-s 192.0.2.9/32 -j DROP"]) }), [
     "legacy-and-nft: iptables",
   ]);
+  assert.deepEqual(found({ ...native, ...filter("ACCEPT", ["-j KUBE-FIREWALL"]) }), [], "what is kubelet's, too");
 });
 
 test("a node with its pods elsewhere than its podCIDR says is judged by its pods", () => {
