@@ -67,3 +67,11 @@ test("no bytes make a match or a target fail", () => {
     { numRuns: 3000 },
   );
 });
+
+test("matches of ebtables are not taken for those of iptables that have the same names", () => {
+  const state = { packet: { family: "IPv4", ...addresses.IPv4, protocol: 6, mark: 0, priority: 0 }, touched: [] };
+  const asked = { kind: "match", name: "pkttype", revision: 0, info: new Uint8Array(8) } as const;
+  const at = (family: "ip" | "bridge") =>
+    evaluateMatch(asked, { state: state as unknown as State, world, where: { family, hook: "forward" } }).kind;
+  assert.deepEqual([at("ip"), at("bridge")], ["known", "depends"]);
+});

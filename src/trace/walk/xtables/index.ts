@@ -12,7 +12,8 @@ const matches: Matches = { ...headerMatches, ...placeMatches, ...connectionMatch
 
 /** Evaluates a match. What is not known here depends. */
 export function evaluateMatch({ name, revision, info }: XtMatch, seen: Seen): Condition {
-  const match = matches[`${name} ${revision}`];
+  // ebtables has matches of the same names with structures of their own.
+  const match = seen.where.family === "bridge" ? undefined : matches[`${name} ${revision}`];
   if (match === undefined || info.length < match.length) return depends(`iptables' match ${name} holds`);
   return match.read(new DataView(info.buffer, info.byteOffset, info.length), seen);
 }
