@@ -9,6 +9,7 @@ import type { Action } from "./action.ts";
 import { decideDeployment } from "./deployment.ts";
 import { rollingLimits } from "./deploymentstatus.ts";
 import { freePrefix, usualPodRange } from "./nodes.ts";
+import { Occupancy } from "./occupancy.ts";
 import { decideReplicaSet } from "./replicaset.ts";
 import { choosePlacement } from "./scheduler.ts";
 import { endpointGroups, reconcileSlices, sliceCapacity } from "./slices.ts";
@@ -161,22 +162,24 @@ test("a replica set makes what is missing, and gives up what serves least", () =
 
 test("the scheduler spreads pods of one owner, and says why none suits", () => {
   const node = (name: string, spec: JsonObject = {}) => object("Node", name, { spec });
+  const place = (one: ApiObject, nodes: readonly ApiObject[], others: readonly ApiObject[]) =>
+    choosePlacement(one, nodes, Occupancy.of(others));
   const owner = object("ReplicaSet", "web", {});
   const nodes = [node("a"), node("b")];
-  assert.deepEqual(choosePlacement(pod("x", { owner }), nodes, []), { node: "a" });
-  assert.deepEqual(choosePlacement(pod("x", { owner }), nodes, [pod("1", { owner, node: "a" })]), { node: "b" });
+  assert.deepEqual(place(pod("x", { owner }), nodes, []), { node: "a" });
+  assert.deepEqual(place(pod("x", { owner }), nodes, [pod("1", { owner, node: "a" })]), { node: "b" });
   const others = [pod("1", { node: "a" }), pod("2", { node: "a" }), pod("3", { owner, node: "b" })];
-  assert.deepEqual(choosePlacement(pod("x", { owner }), nodes, others), { node: "a" });
+  assert.deepEqual(place(pod("x", { owner }), nodes, others), { node: "a" });
   const closed = [
     node("a", { unschedulable: true }),
     node("b", { taints: [{ key: "k", value: "v", effect: "NoSchedule" }] }),
   ];
-  assert.deepEqual(choosePlacement(pod("x"), closed, []), {
+  assert.deepEqual(place(pod("x"), closed, []), {
     reasons: "0/2 nodes are available: 1 node(s) had untolerated taint {k: v}, 1 node(s) were unschedulable.",
   });
   const picky = pod("x");
   const selecting = { ...picky, spec: { ...objectAt(picky, "spec"), nodeSelector: { disk: "ssd" } } };
-  assert.match(JSON.stringify(choosePlacement(selecting, nodes, [])), /didn't match Pod's node affinity\/selector/);
+  assert.match(JSON.stringify(place(selecting, nodes, [])), /didn't match Pod's node affinity\/selector/);
 });
 
 function service(spec: JsonObject): ApiObject {

@@ -3,7 +3,9 @@ import type { Api } from "../server/api.ts";
 import { type ApiObject, type JsonObject, numberAt, objectAt, sameJson, textAt, without } from "../server/json.ts";
 import { type Action, controlledBy, controllerOf, isControlledBy, perform } from "./action.ts";
 import { availableOf, isComplete, isRecreate, replicasOf, rollingLimits, statusOf, sum } from "./deploymentstatus.ts";
+import { LabelIndex } from "./labelindex.ts";
 import { type Controller, keyOfObject, splitKey } from "./loop.ts";
+import { ownerOf } from "./occupancy.ts";
 import { isTerminating, templateHash } from "./pods.ts";
 import type { Decision } from "./replicaset.ts";
 
@@ -231,10 +233,12 @@ function mergeUpdates(actions: readonly Action[]): readonly Action[] {
 /** The controller of Deployments. */
 export function deploymentController(api: Api): Controller {
   const component = "deployment-controller";
+  const owned = new LabelIndex((set) => ({ owner: ownerOf(set) }));
   return {
     name: component,
     watches: ["deployments.apps", "replicasets.apps", "pods"],
-    keysOf(kind, { type, object, previous }) {
+    keysOf(kind, change) {
+      const { type, object, previous } = change;
       if (kind === "deployments.apps") return [keyOfObject(object)];
       if (kind === "pods") {
         // Only the end of a pod matters here: a Recreate waits for it.
@@ -245,13 +249,17 @@ export function deploymentController(api: Api): Controller {
             : api.store.get({ resource, namespace: object.metadata.namespace ?? "", name: String(set.name) });
         return owner === undefined ? [] : ownerKeys(owner);
       }
+      owned.note(change);
       return [object, previous].flatMap((set) => (set === undefined ? [] : ownerKeys(set)));
     },
     reconcile(key) {
       const [namespace, name] = splitKey(key);
       const deployment = api.store.get({ resource: "deployments.apps", namespace, name });
       if (deployment === undefined) return undefined;
-      const sets = api.list(resource, namespace).filter((set) => isControlledBy(set, deployment));
+      const sets = owned
+        .withAny(namespace, { owner: deployment.metadata.uid })
+        .flatMap((set) => api.store.get({ resource, namespace, name: set }) ?? [])
+        .filter((set) => isControlledBy(set, deployment));
       const wanted = templateOf(deployment);
       const old = isRecreate(deployment) ? sets.filter((set) => !sameJson(templateOf(set), wanted)) : [];
       const oldPods =

@@ -27,9 +27,14 @@ export function decideTaints(node: ApiObject, now: number): readonly JsonObject[
   return [...kept, ...missing.map((effect) => ({ key: wanted, effect, timeAdded: timestamp(now) }))];
 }
 
+/** True if a node is not ready, or not heard of. */
+function isLost(node: ApiObject): boolean {
+  return taintOf[textAt(conditionOf(node, "Ready"), "status")] !== undefined;
+}
+
 /** The pods of a node that is not heard of as they should be: those that are ready are so no more. */
 export function decidePods(node: ApiObject, pods: readonly ApiObject[], now: number): readonly Action[] {
-  if (taintOf[textAt(conditionOf(node, "Ready"), "status")] === undefined) return [];
+  if (!isLost(node)) return [];
   return pods
     .filter((pod) => isReady(pod) && !hasEnded(pod))
     .map((pod) => {
@@ -61,9 +66,9 @@ export function nodeLifecycleController(api: Api): Controller {
       if (type === "DELETED") return [];
       if (resource === "nodes") return [keyOfObject(object)];
       // A pod that says that it is ready, or that comes to a node, is looked at again.
-      return nodeOf(object) !== "" && isReady(object) && (previous === undefined || !isReady(previous))
-        ? [`/${nodeOf(object)}`]
-        : [];
+      if (nodeOf(object) === "" || !isReady(object) || (previous !== undefined && isReady(previous))) return [];
+      const node = api.store.get({ resource: "nodes", namespace: "", name: nodeOf(object) });
+      return node !== undefined && isLost(node) ? [`/${nodeOf(object)}`] : [];
     },
     reconcile(key) {
       const node = api.store.get({ resource: "nodes", namespace: "", name: key.slice(1) });
@@ -74,6 +79,7 @@ export function nodeLifecycleController(api: Api): Controller {
         const spec = taints.length === 0 ? rest : { ...rest, taints };
         api.update(needKind(api, "nodes"), "", node.metadata.name, { ...node, spec }, "", internal);
       }
+      if (!isLost(node)) return undefined;
       const pods = api.list("pods").filter((pod) => nodeOf(pod) === node.metadata.name);
       perform(api, decidePods(node, pods, api.now()), component);
       return undefined;

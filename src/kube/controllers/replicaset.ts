@@ -3,7 +3,9 @@ import type { Api } from "../server/api.ts";
 import { type ApiObject, type JsonObject, numberAt, objectAt } from "../server/json.ts";
 import { requirementsOf, selects } from "../server/select/labels.ts";
 import { type Action, controlledBy, controllerOf, isControlledBy, perform } from "./action.ts";
+import { LabelIndex } from "./labelindex.ts";
 import { type Controller, keyOfObject, splitKey } from "./loop.ts";
+import { ownerOf } from "./occupancy.ts";
 import { availableIn, byExpendability, isActive, isReady, podOf } from "./pods.ts";
 
 /** What a controller does, and when to look again (milliseconds). */
@@ -15,7 +17,7 @@ export interface Decision {
 /** Pods that may be made in one go: more follow as soon as others had their turn. */
 const burst = 100;
 
-/** What to do about a ReplicaSet. `pods` are those of its namespace. */
+/** What to do about a ReplicaSet. `pods` are its own, those of its namespace without a controller, and any others. */
 export function decideReplicaSet(set: ApiObject, pods: readonly ApiObject[], now: number): Decision {
   const requirements = requirementsOf(objectAt(set, "spec", "selector"));
   const actions: Action[] = [];
@@ -69,11 +71,15 @@ function adopt(pod: ApiObject, owner: ApiObject): ApiObject {
 /** The controller of ReplicaSets. */
 export function replicaSetController(api: Api): Controller {
   const component = "replicaset-controller";
+  // Pods by their controller; those without one may be adopted.
+  const owned = new LabelIndex((pod) => ({ owner: ownerOf(pod) }));
   return {
     name: component,
     watches: ["replicasets.apps", "pods"],
-    keysOf(resource, { object, previous }) {
+    keysOf(resource, change) {
+      const { object, previous } = change;
       if (resource === "replicasets.apps") return [keyOfObject(object)];
+      owned.note(change);
       const namespace = object.metadata.namespace ?? "";
       const owners = [object, previous].flatMap((pod) => (pod === undefined ? [] : [controllerOf(pod)]));
       const named = owners.flatMap((owner) =>
@@ -86,7 +92,9 @@ export function replicaSetController(api: Api): Controller {
       const [namespace, name] = splitKey(key);
       const set = api.store.get({ resource: "replicasets.apps", namespace, name });
       if (set === undefined) return undefined;
-      const decision = decideReplicaSet(set, api.list("pods", namespace), api.now());
+      const names = [set.metadata.uid, ""].flatMap((owner) => owned.withAny(namespace, { owner }));
+      const pods = names.flatMap((pod) => api.store.get({ resource: "pods", namespace, name: pod }) ?? []);
+      const decision = decideReplicaSet(set, pods, api.now());
       perform(api, decision.actions, component);
       // Pods that were just made or removed change the status: their changes bring the set here again.
       return decision.again;

@@ -152,7 +152,7 @@ export function shortName(schema: Struct): string {
 export function withDefaults(schema: Struct, value: JsonObject): JsonObject {
   const result: MutableObject = { ...value };
   for (const [name, field] of Object.entries(schema.fields)) {
-    const member = result[name] === undefined ? structuredClone(field.default) : result[name];
+    const member = result[name] === undefined ? copyOf(field.default) : result[name];
     if (member !== undefined) result[name] = defaultsWithin(field.schema, member);
   }
   return result;
@@ -170,6 +170,11 @@ export function defaultsWithin(schema: Schema, value: Json): Json {
     );
   }
   return value;
+}
+
+/** A value of its own: what is stored is never shared. */
+function copyOf(value: Json | undefined): Json | undefined {
+  return typeof value === "object" ? structuredClone(value) : value;
 }
 
 function hasParts({ type }: Schema): boolean {

@@ -29,8 +29,8 @@ const layout = 1;
 
 interface Shelf {
   readonly objects: Map<string, ApiObject>;
-  /** The keys in order; undefined while it is out of date. */
-  sorted: readonly string[] | undefined;
+  /** The keys in order; undefined until somebody asks for a list. */
+  sorted: string[] | undefined;
   readonly log: ChangeLog;
 }
 
@@ -203,7 +203,11 @@ export class Store {
     const id = `${key.namespace}/${key.name}`;
     if (change.type === "DELETED") shelf.objects.delete(id);
     else shelf.objects.set(id, change.object);
-    if (change.type !== "MODIFIED") shelf.sorted = undefined;
+    if (shelf.sorted !== undefined && change.type !== "MODIFIED") {
+      const at = firstAfter(shelf.sorted, id);
+      if (change.type === "ADDED") shelf.sorted.splice(at, 0, id);
+      else shelf.sorted.splice(at - 1, 1);
+    }
     shelf.log.push(change, encode(change.object).length);
   }
 
