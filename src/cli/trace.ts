@@ -19,6 +19,7 @@ const flags = {
     { help: "The namespace of pods and Services that are named without one.", shorthand: "n" },
     "name",
   ),
+  ipv6: switchFlag(false, { help: "Go over IPv6 where both families lead there.", shorthand: "6" }),
   "source-port": intFlag(0, {
     help: "The packet's source port. Without it, what depends on it is told; with it, connections that are tracked already are found.",
   }),
@@ -215,7 +216,11 @@ function markOf({ mark }: Values): number {
 function questionOf(cluster: Cluster, from: From, to: To, values: Values): Question {
   const { size, ttl, fragment } = values;
   const port = values["source-port"];
-  const asking = { namespace: values["pod-namespace"], ...(values.in !== "" && { input: values.in }) };
+  const asking = {
+    namespace: values["pod-namespace"],
+    ...(values.in !== "" && { input: values.in }),
+    ...(values.ipv6 && { family: "IPv6" as const }),
+  };
   const { packet, ...where } = resolveEnds(cluster, from, to, asking);
   return {
     ...where,
