@@ -15,7 +15,7 @@ import { requestMetricsOf } from "./plugins/prometheus/prometheus.ts";
 import { secureRandom } from "./random.ts";
 import { HttpPool } from "./server/http.ts";
 import { type CorefileText, Instance } from "./server/instance.ts";
-import { makeLog } from "./server/log.ts";
+import { isMissing, makeLog } from "./server/log.ts";
 import { Metrics, timeBuckets } from "./server/metrics.ts";
 import { DnsServer, type ServerOptions } from "./server/server.ts";
 import type { Connection, Environment } from "./server/site.ts";
@@ -102,8 +102,7 @@ function readCorefile({ corefile, optional }: DnsProgramOptions): CorefileText {
   try {
     return { path: corefile, text: readFileSync(corefile, "utf8") };
   } catch (error) {
-    const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    if (missing && optional) return { path: corefile, text: defaultCorefile };
+    if (isMissing(error) && optional) return { path: corefile, text: defaultCorefile };
     throw error;
   }
 }

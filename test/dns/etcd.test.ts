@@ -48,9 +48,22 @@ before(async () => {
     const body = JSON.stringify({ key: base64(`/skydns/${key}`), value: base64(JSON.stringify(value)) });
     assert.equal((await fetch(`${url}/v3/kv/put`, { method: "POST", body })).status, 200);
   }
+  // A lease for the name, one that is shorter than the bound, and one that is longer than what the value says.
+  for (const [name, seconds, ttl] of [
+    ["leased", 1000, 0],
+    ["short", 20, 0],
+    ["own", 1000, 60],
+  ] as const) {
+    const body = JSON.stringify({ TTL: seconds });
+    const granted = await fetch(`${url}/v3/lease/grant`, { method: "POST", body });
+    const { ID: lease } = (await granted.json()) as { readonly ID: string };
+    const value = base64(JSON.stringify({ host: "192.0.2.9", ttl }));
+    const put = JSON.stringify({ key: base64(`/skydns/test/${name}`), value, lease });
+    assert.equal((await fetch(`${url}/v3/kv/put`, { method: "POST", body: put })).status, 200);
+  }
   port = await freePort();
   server = await startDns({
-    Corefile: `.:${port} {\n bind 127.0.0.1\n etcd test in-addr.arpa {\n endpoint http://127.0.0.1:1 ${url}\n }\n}`,
+    Corefile: `.:${port} {\n bind 127.0.0.1\n etcd test in-addr.arpa {\n endpoint http://127.0.0.1:1 ${url}\n max-lease-ttl 10m\n }\n}`,
   });
 });
 
@@ -83,4 +96,10 @@ test("entries of etcd are answered as SkyDNS did", () => {
     ["a.test.", "MX", []],
   ];
   for (const [name, type, expected] of rows) assert.deepEqual(dig(port, name, type), expected, `${name} ${type}`);
+});
+
+test("the TTL of an entry with a lease is what the lease has left, within bounds", () => {
+  assert.deepEqual(dig(port, "leased.test."), ["leased.test. 600 IN A 192.0.2.9"]);
+  assert.deepEqual(dig(port, "short.test."), ["short.test. 30 IN A 192.0.2.9"]);
+  assert.deepEqual(dig(port, "own.test."), ["own.test. 60 IN A 192.0.2.9"]);
 });

@@ -1,5 +1,6 @@
 /** Asking over HTTP/2: DNS over HTTPS (RFC 8484), and DNS over gRPC. */
 import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
+import { connect as connectSocket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { formatHostPort } from "../../net/protocol.ts";
 import { frame, unframe } from "../wire/grpc.ts";
@@ -7,6 +8,7 @@ import type { Exchange } from "./exchange.ts";
 
 /** Where to. */
 export interface Http2Target {
+  /** An address, or the path of a Unix socket. */
   readonly address: string;
   readonly port: number;
   /** The path of DNS over HTTPS. */
@@ -118,7 +120,12 @@ class Session {
     if (existing !== undefined && !existing.closed && !existing.destroyed) return existing;
     const { address, port, tls } = this.#target;
     const { connect } = process.getBuiltinModule("node:http2");
-    const session = connect(`${tls === undefined ? "http" : "https"}://${formatHostPort(address, port)}`, { ...tls });
+    const unix = address.startsWith("/");
+    const authority = unix ? "localhost" : formatHostPort(address, port);
+    const session = connect(`${tls === undefined ? "http" : "https"}://${authority}`, {
+      ...tls,
+      ...(unix && { createConnection: () => connectSocket(address) }),
+    });
     session.on("error", () => session.destroy());
     session.setTimeout(60_000, () => session.close());
     session.unref();

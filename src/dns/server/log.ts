@@ -40,3 +40,8 @@ function prefixedLog(write: (line: string) => void, level: { debug: boolean }, p
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** True if what was thrown says that a file is not there. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}

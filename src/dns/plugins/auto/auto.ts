@@ -1,5 +1,5 @@
 /** Plugin auto: zones from all zone files of a directory, named after their files. */
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Stanza } from "../../corefile/stanza.ts";
 import { compilePattern, fillGroups, makePattern, type Pattern } from "../../pattern.ts";
@@ -83,6 +83,8 @@ class Auto implements Handler {
   constructor(options: Options, site: Site) {
     this.#options = options;
     this.#site = site;
+    if (!existsSync(options.directory))
+      site.env.log.plugin("auto").warn(`${options.directory} is not there: looking again and again`);
     this.#scan();
     site.onStart((signal) => {
       const follow = async () => {
@@ -112,7 +114,7 @@ class Auto implements Handler {
     const log = this.#site.env.log.plugin("auto");
     const zones = new Map<string, Zone>();
     const stamps = new Map<string, string>();
-    for (const path of filesBelow(directory)) {
+    for (const path of existsSync(directory) ? filesBelow(directory) : []) {
       const origin = this.#originOf(relative(directory, path));
       if (origin === undefined || zones.has(origin) || !allowed.some((zone) => isWithin(origin, zone))) continue;
       const old = this.#zones.get(origin);

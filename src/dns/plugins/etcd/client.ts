@@ -12,6 +12,8 @@ export interface EtcdOptions {
 export interface KeyValue {
   readonly key: string;
   readonly value: string;
+  /** Seconds that its lease has left; undefined without one. */
+  readonly left: number | undefined;
 }
 
 /** Keys that one question may give. */
@@ -46,8 +48,24 @@ export class EtcdClient {
     };
     const answer = await this.#ask("/v3/kv/range", range);
     const pairs: unknown = (answer as { kvs?: unknown }).kvs;
+    if (!Array.isArray(pairs)) return [];
     const text = (value: unknown) => (typeof value === "string" ? Buffer.from(value, "base64").toString() : "");
-    return Array.isArray(pairs) ? pairs.map(({ key: k, value }) => ({ key: text(k), value: text(value) })) : [];
+    const leases = new Map<unknown, Promise<number | undefined>>();
+    return Promise.all(
+      pairs.map(async ({ key: k, value, lease }) => {
+        if (typeof lease !== "string" || lease === "0") return { key: text(k), value: text(value), left: undefined };
+        const left = leases.get(lease) ?? this.#left(lease);
+        leases.set(lease, left);
+        return { key: text(k), value: text(value), left: await left };
+      }),
+    );
+  }
+
+  /** Seconds that a lease has left; undefined if it has none, or etcd does not say. */
+  async #left(lease: string): Promise<number | undefined> {
+    const answer = await this.#ask("/v3/lease/timetolive", { ID: lease }).catch(() => undefined);
+    const seconds = Number((answer as { TTL?: unknown } | undefined)?.TTL);
+    return seconds > 0 ? seconds : undefined;
   }
 
   close(): void {

@@ -25,19 +25,25 @@ export interface Entry {
 
 const defaults = { ttl: 300, priority: 10 };
 
+/** Bounds of TTLs that come from leases, in seconds. */
+export interface LeaseBounds {
+  readonly min: number;
+  readonly max: number;
+}
+
 /** The key of a name below a prefix: `/skydns/org/example/www`. */
 export function keyOf(name: string, prefix: string): string {
   return [prefix, ...labelsOf(name).reverse()].join("/");
 }
 
 /** The entries of keys; values that are no entries are left out. If there are groups, only those of the first one. */
-export function entriesOf(pairs: readonly KeyValue[], prefix: string): readonly Entry[] {
-  const entries = pairs.flatMap((pair) => parseEntry(pair, prefix) ?? []);
+export function entriesOf(pairs: readonly KeyValue[], prefix: string, bounds: LeaseBounds): readonly Entry[] {
+  const entries = pairs.flatMap((pair) => parseEntry(pair, prefix, bounds) ?? []);
   const group = entries.find((entry) => entry.group !== "")?.group;
   return group === undefined ? entries : entries.filter((entry) => entry.group === "" || entry.group === group);
 }
 
-function parseEntry({ key, value }: KeyValue, prefix: string): Entry | undefined {
+function parseEntry({ key, value, left }: KeyValue, prefix: string, { min, max }: LeaseBounds): Entry | undefined {
   let fields: Readonly<Record<string, unknown>>;
   try {
     fields = JSON.parse(value);
@@ -57,6 +63,9 @@ function parseEntry({ key, value }: KeyValue, prefix: string): Entry | undefined
     return typeof found === "number" && Number.isInteger(found) && found >= 0 && found <= max ? found : otherwise;
   };
   const host = typeof fields.host === "string" ? fields.host : "";
+  // Of what the value says and what its lease has left, the shorter time counts.
+  const lease = left === undefined ? 0 : Math.min(max, Math.max(min, left));
+  const times = [number("ttl", 0, 0x7fffffff), lease].filter((time) => time > 0);
   const address = tryParseAddress(host);
   return {
     name,
@@ -67,7 +76,7 @@ function parseEntry({ key, value }: KeyValue, prefix: string): Entry | undefined
     weight: number("weight", 0, 65535),
     text: typeof fields.text === "string" ? fields.text : "",
     mail: fields.mail === true,
-    ttl: number("ttl", defaults.ttl, 0x7fffffff) || defaults.ttl,
+    ttl: times.length === 0 ? defaults.ttl : Math.min(...times),
     targetStrip: number("targetstrip", 0, 127),
     group: typeof fields.group === "string" ? fields.group : "",
   };

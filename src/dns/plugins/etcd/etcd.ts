@@ -20,7 +20,7 @@ import { isWithin, longestZone } from "../../wire/names.ts";
 import { type ResourceRecord, record } from "../../wire/record.ts";
 import { addressRecords, joinName, zoneAsAsked } from "../kubernetes/answers.ts";
 import { EtcdClient, type EtcdOptions } from "./client.ts";
-import { type Entry, entriesOf, keyOf, mailRecords, serviceRecords, textRecords } from "./entries.ts";
+import { type Entry, entriesOf, keyOf, type LeaseBounds, mailRecords, serviceRecords, textRecords } from "./entries.ts";
 
 /** What a directive says. */
 interface Options extends EtcdOptions {
@@ -28,6 +28,7 @@ interface Options extends EtcdOptions {
   /** What all keys begin with. */
   readonly path: string;
   readonly fallthrough: Fallthrough;
+  readonly leases: LeaseBounds;
 }
 
 /** Aliases that are followed. */
@@ -46,6 +47,7 @@ function parse(stanza: Stanza, site: Site): Options {
   let tls: Options["tls"];
   let credentials: Options["credentials"];
   let fallthrough = noFallthrough;
+  let leases: LeaseBounds = { min: 30, max: 86_400 };
   for (const property of stanza.properties) {
     switch (property.name) {
       case "path":
@@ -65,6 +67,14 @@ function parse(stanza: Stanza, site: Site): Options {
         credentials = { name, password };
         break;
       }
+      case "min-lease-ttl":
+        property.expect(1);
+        leases = { ...leases, min: property.duration(0, property.name, 1000) / 1000 };
+        break;
+      case "max-lease-ttl":
+        property.expect(1);
+        leases = { ...leases, max: property.duration(0, property.name, 1000) / 1000 };
+        break;
       case "fallthrough":
         fallthrough = fallthroughOf(property);
         break;
@@ -75,7 +85,7 @@ function parse(stanza: Stanza, site: Site): Options {
         throw stanza.unknown(property);
     }
   }
-  return { zones: zonesOf(stanza, stanza.args, site), path, endpoints, tls, credentials, fallthrough };
+  return { zones: zonesOf(stanza, stanza.args, site), path, endpoints, tls, credentials, fallthrough, leases };
 }
 
 class Etcd implements Handler {
@@ -171,11 +181,11 @@ class Etcd implements Handler {
 
   /** The entries of a name: those below it, or its own. */
   async #find(name: string): Promise<readonly Entry[]> {
-    const { path } = this.#options;
+    const { path, leases } = this.#options;
     const key = keyOf(name, path);
     try {
       const below = await this.#client.get(`${key}/`, true);
-      return entriesOf(below.length > 0 ? below : await this.#client.get(key, false), path);
+      return entriesOf(below.length > 0 ? below : await this.#client.get(key, false), path, leases);
     } catch (error) {
       throw new ServeError(RCODE.SERVFAIL, `plugin/etcd: ${messageOf(error)}`, { cause: error });
     }

@@ -1,7 +1,7 @@
 /** Plugin file: authoritative answers from zone files. */
 import { readFileSync, statSync } from "node:fs";
 import type { Stanza } from "../../corefile/stanza.ts";
-import { messageOf } from "../../server/log.ts";
+import { isMissing, messageOf } from "../../server/log.ts";
 import {
   type Fallthrough,
   type Handler,
@@ -31,6 +31,8 @@ interface ZoneSource {
   /** Reads the file when it was touched, not when its serial changed. */
   readonly byTime: boolean;
   readonly fallthrough: Fallthrough;
+  /** What the file says at first; undefined if it is not there yet. */
+  readonly zone: Zone | undefined;
 }
 
 /** The plugin. */
@@ -70,15 +72,16 @@ function parse(stanza: Stanza, site: Site): readonly ZoneSource[] {
     }
   }
   const path = site.path(name);
-  const sources = zonesOf(stanza, zones, site).map((origin) => ({ path, origin, reload, byTime, fallthrough }));
-  for (const source of sources) {
+  return zonesOf(stanza, zones, site).map((origin) => {
+    const source = { path, origin, reload, byTime, fallthrough };
     try {
-      readZone(source);
+      return { ...source, zone: readZone(source) };
     } catch (error) {
-      throw stanza.error(messageOf(error));
+      if (!isMissing(error) || reload === 0) throw stanza.error(messageOf(error));
+      site.env.log.plugin("file").warn(`${path} is not there: looking again every ${reload / 1000}s`);
+      return { ...source, zone: undefined };
     }
-  }
-  return sources;
+  });
 }
 
 /**
@@ -101,7 +104,7 @@ class FileHandler implements Handler {
   constructor(sources: readonly ZoneSource[], site: Site) {
     this.#sources = sources;
     this.#site = site;
-    for (const source of sources) this.#zones.set(source.origin, readZone(source));
+    for (const { origin, zone } of sources) if (zone !== undefined) this.#zones.set(origin, zone);
     this.#origins = sources.map(({ origin }) => origin);
     site.onStart((signal) => {
       for (const source of sources) {
@@ -113,8 +116,9 @@ class FileHandler implements Handler {
 
   serve(query: Query, next: Next): Outcome {
     const origin = longestZone(this.#origins, query.name);
-    const zone = origin === undefined ? undefined : this.#zones.get(origin);
-    if (zone === undefined) return next(query);
+    if (origin === undefined) return next(query);
+    const zone = this.#zones.get(origin);
+    if (zone === undefined) throw unavailable(this.name, origin);
     // There is nothing to be done about changes elsewhere: this server is where zones from files are changed.
     if (query.message.opcode === OPCODE.NOTIFY) return reply(query.message);
     const { fallthrough } = this.#sources.find((source) => source.origin === origin) ?? { fallthrough: noFallthrough };
@@ -149,7 +153,8 @@ class FileHandler implements Handler {
         log.info(`Successfully reloaded zone "${origin}" in "${path}" with ${zone.serial} SOA serial`);
         notifySecondaries(this.#site, origin);
       } catch (error) {
-        log.error(`the old zone ${origin} goes on: ${messageOf(error)}`);
+        const old = this.#zones.has(origin) ? `the old zone ${origin} goes on` : `there is no zone ${origin}`;
+        log.error(`${old}: ${messageOf(error)}`);
       }
     }
   }

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { grpcPath } from "../../client/http2.ts";
-import { serve } from "../../testing.ts";
+import { loadOnly, serve } from "../../testing.ts";
 import { frame, unframe } from "../../wire/grpc.ts";
 import { decodeMessage, encodeCopy } from "../../wire/message.ts";
 import { parseRecord } from "../../wire/parse.ts";
@@ -13,6 +16,7 @@ import { Writer } from "../../wire/writer.ts";
 let server: Http2Server;
 let port: number;
 const asked: string[] = [];
+const directory = mkdtempSync(join(tmpdir(), "ptl-grpc-"));
 
 before(async () => {
   server = createServer();
@@ -27,7 +31,10 @@ before(async () => {
   const address = server.address();
   port = typeof address === "object" && address !== null ? address.port : 0;
 });
-after(() => server.close());
+after(() => {
+  server.close();
+  rmSync(directory, { recursive: true });
+});
 
 function answer(stream: ServerHttp2Stream, body: Buffer): void {
   const query = decodeMessage(unframe(body) ?? new Uint8Array());
@@ -65,6 +72,24 @@ test("a destination that cannot be reached is followed by the next one", async (
   dns.stop();
 });
 
+test("destinations are Unix sockets and the servers of a file, too", async () => {
+  const path = join(directory, "socket");
+  const other = createServer();
+  other.on("stream", (stream: ServerHttp2Stream) => {
+    const parts: Buffer[] = [];
+    stream.on("data", (part: Buffer) => parts.push(part));
+    stream.on("end", () => answer(stream, Buffer.concat(parts)));
+  });
+  other.listen(path);
+  await once(other, "listening");
+  const dns = await serve(corefile(`unix://${path}`));
+  assert.match(await dns.text("ok.test. A"), /192\.0\.2\.1$/);
+  dns.stop();
+  other.close();
+  writeFileSync(join(directory, "resolv.conf"), "nameserver 192.0.2.1\nnameserver 2001:db8::1\n");
+  await loadOnly(corefile(join(directory, "resolv.conf")));
+});
+
 test("names below except go on, and those that do not exist where fallthrough says so", async () => {
   const dns = await serve(corefile(`127.0.0.1:${port}`, "except inside.test\n fallthrough test"));
   asked.length = 0;
@@ -78,7 +103,7 @@ test("names below except go on, and those that do not exist where fallthrough sa
 test("faults of the directive are reported", async () => {
   for (const [text, fault] of [
     ["grpc .", /grpc/],
-    ["grpc . host.example", /not an address and port/],
+    ["grpc . host.example", /not an address and port, a Unix socket or a file/],
     ["grpc . 127.0.0.1 {\n policy best\n}", /random, round_robin or sequential/],
     ["grpc . 127.0.0.1 {\n tls /none/ca\n}", /no such file/],
     ["grpc . 127.0.0.1 {\n foo\n}", /unknown property 'foo'/],

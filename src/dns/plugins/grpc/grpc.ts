@@ -1,6 +1,9 @@
 /** Plugin grpc: asks other servers over gRPC. */
+
+import { existsSync, readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
 import { tryParseAddress } from "../../../net/address.ts";
+import { formatHostPort } from "../../../net/protocol.ts";
 import type { Exchange } from "../../client/exchange.ts";
 import { grpcExchange } from "../../client/http2.ts";
 import type { Stanza } from "../../corefile/stanza.ts";
@@ -15,12 +18,14 @@ import { RCODE, rcodeName } from "../../wire/codes.ts";
 import { decodeMessage, encodeCopy } from "../../wire/message.ts";
 import { isWithin } from "../../wire/names.ts";
 import { Writer } from "../../wire/writer.ts";
-import { parseDestination } from "../forward/destination.ts";
+import { nameServersOf, parseDestination } from "../forward/destination.ts";
 
 const deadline = 5000;
 const attempt = 2000;
 const maxDestinations = 15;
 const defaultPort = 443;
+/** Of servers that a file names. */
+const dnsPort = 53;
 const writer = new Writer();
 
 /** The plugin. */
@@ -74,14 +79,9 @@ class Grpc implements Handler {
       }
     }
     const options = tls === undefined ? undefined : { ...tls, ...(servername !== "" && { servername }) };
-    this.#upstreams = to.map((text) => {
-      const found = parseDestination(/:\d+$/.test(text) ? text : `${text}:${defaultPort}`);
-      if (found?.kind !== "dns" || tryParseAddress(found.host) === undefined) {
-        throw stanza.error(`'${text}' is not an address and port`);
-      }
-      const exchange = grpcExchange({ address: found.host, port: found.port, tls: options });
-      return { address: `${found.host}:${found.port}`, exchange };
-    });
+    this.#upstreams = to
+      .flatMap((text) => destinationsOf(stanza, text, site))
+      .map(({ address, port, text }) => ({ address: text, exchange: grpcExchange({ address, port, tls: options }) }));
     this.#from = from;
     this.#except = except;
     this.#site = site;
@@ -136,4 +136,24 @@ class Grpc implements Handler {
     }
     throw new ServeError(RCODE.SERVFAIL, `plugin/grpc: ${messageOf(failure)}`, { cause: failure });
   }
+}
+
+interface Destination {
+  readonly address: string;
+  readonly port: number;
+  /** As it stands in metrics. */
+  readonly text: string;
+}
+
+/** The destinations of an argument: `IP[:port]`, `unix:///path`, or the name servers of a file like resolv.conf. */
+function destinationsOf(stanza: Stanza, text: string, site: Site): readonly Destination[] {
+  const [, socket] = /^unix:\/\/(\/.+)$/.exec(text) ?? [];
+  if (socket !== undefined) return [{ address: socket, port: 0, text }];
+  const found = parseDestination(/:\d+$/.test(text) ? text : `${text}:${defaultPort}`);
+  if (found?.kind === "dns" && tryParseAddress(found.host) !== undefined)
+    return [{ address: found.host, port: found.port, text: formatHostPort(found.host, found.port) }];
+  const path = site.path(text);
+  const servers = existsSync(path) ? nameServersOf(readFileSync(path, "utf8")) : [];
+  if (servers.length === 0) throw stanza.error(`'${text}' is not an address and port, a Unix socket or a file of them`);
+  return servers.map((address) => ({ address, port: dnsPort, text: formatHostPort(address, dnsPort) }));
 }

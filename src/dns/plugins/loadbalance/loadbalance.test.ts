@@ -60,3 +60,10 @@ test("faults in a file of weights have a place", () => {
     assert.throws(() => parseWeights(text, "w"), fault);
   }
 });
+
+test("a file of weights that is not there is waited for", async () => {
+  const server = await serve(". {\n loadbalance weighted /none/weights\n whoami\n}");
+  assert.match(server.log.join(), /\[WARNING\] plugin\/loadbalance: \/none\/weights is not there/);
+  server.stop();
+  await assert.rejects(serve(". {\n loadbalance weighted /none/weights {\n reload 0s\n }\n whoami\n}"), /no such file/);
+});

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Address } from "../../../net/address.ts";
 import { type Prefix, prefixContains, tryParsePrefix } from "../../../net/prefix.ts";
 import { type Stanza, single } from "../../corefile/stanza.ts";
-import { messageOf } from "../../server/log.ts";
+import { isMissing, messageOf } from "../../server/log.ts";
 import { after, type Plugin, type Reply } from "../../server/plugin.ts";
 import type { Site } from "../../server/site.ts";
 import { TYPE } from "../../wire/codes.ts";
@@ -68,7 +68,8 @@ function parse(stanza: Stanza, site: Site): { readonly order: Order; readonly pr
     try {
       read();
     } catch (error) {
-      throw stanza.error(messageOf(error));
+      if (!isMissing(error) || reload === 0) throw stanza.error(messageOf(error));
+      env.log.plugin("loadbalance").warn(`${path} is not there: looking again every ${reload / 1000}s`);
     }
     site.onStart((signal) => {
       const follow = async () => {

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { serve } from "../../testing.ts";
+
+let directory: string;
+before(() => {
+  directory = mkdtempSync(join(tmpdir(), "ptl-file-"));
+});
+after(() => rmSync(directory, { recursive: true }));
+
+const zone = "@ 60 SOA ns admin 1 2 3 4 5\nwww 60 A 192.0.2.1\n";
+
+test("a file that is not there is waited for, and its zone fails meanwhile", async () => {
+  const path = join(directory, "later");
+  const server = await serve(`. {\n file ${path} example {\n reload 10s\n }\n whoami\n}`);
+  assert.match(server.log.join(), /\[WARNING\] plugin\/file: .*later is not there: looking again every 10s/);
+  assert.equal(await server.text("www.example. A"), "SERVFAIL");
+  assert.match(await server.text("other. A"), /^NOERROR/);
+  writeFileSync(path, "nonsense");
+  await server.clock.pass(10_000);
+  assert.match(server.log.at(-1) ?? "", /\[ERROR\] plugin\/file: there is no zone example\.: .*later:1/);
+  writeFileSync(path, zone);
+  await server.clock.pass(10_000);
+  assert.match(await server.text("www.example. A"), /192\.0\.2\.1$/);
+  server.stop();
+});
+
+test("a file that is wrong, or missing for ever, is refused", async () => {
+  writeFileSync(join(directory, "wrong"), "www 60 A 192.0.2.1\n");
+  await assert.rejects(serve(`example {\n root ${directory}\n file wrong\n}`), /Corefile:3: file: .*SOA/);
+  await assert.rejects(serve(`example {\n root ${directory}\n file none {\n reload 0s\n }\n}`), /no such file/);
+});
+
+test("plugin auto waits for its directory", async () => {
+  const path = join(directory, "zones");
+  const server = await serve(`. {\n auto {\n directory ${path}\n reload 10s\n }\n whoami\n}`);
+  assert.match(server.log.join(), /\[WARNING\] plugin\/auto: .*zones is not there/);
+  mkdirSync(path);
+  writeFileSync(join(path, "db.example"), zone);
+  await server.clock.pass(10_000);
+  assert.match(await server.text("www.example. A"), /192\.0\.2\.1$/);
+  server.stop();
+});
