@@ -1,6 +1,5 @@
 /**
- * Whole Ethernet frames in and out of the kernel: of a link that is there (packet sockets, packet(7)), or of one that
- * is made for that (TAP devices, Documentation/networking/tuntap.rst). Frames carry the kernel's own header
+ * Whole Ethernet frames in and out over a link (packet sockets, packet(7)). Frames carry the kernel's own header
  * (`struct virtio_net_hdr`), so that checksums not yet made and segments not yet cut pass as they are.
  */
 import { isSystemError } from "./errno.ts";
@@ -16,11 +15,6 @@ const turn = 64;
 const everything = 0x0300;
 /** Options of level SOL_PACKET (`linux/if_packet.h`). */
 const packetOption = { vnetHeader: 15, ignoreOutgoing: 23 } as const;
-/** Requests and flags of `linux/if_tun.h`. */
-const tunRequest = { setInterface: 0x4004_54ca, setOffload: 0x4004_54d0 } as const;
-const tunFlag = { tap: 0x2, plain: 0x1000, vnetHeader: 0x4000 } as const;
-/** `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6`. */
-const offloads = 1 | 2 | 4;
 
 /** A place where frames come in and go out. */
 export class FramePort implements Disposable {
@@ -65,7 +59,7 @@ export class FramePort implements Disposable {
     }
   }
 
-  /** Closes it; a TAP device goes. Closing again does nothing. */
+  /** Closes it. Closing again does nothing. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -96,29 +90,6 @@ export function openLinkFrames(index: number): FramePort {
     address.setUint16(2, everything, true);
     address.setInt32(4, index, true);
     ffi.bind(fd, new Uint8Array(address.buffer));
-    return new FramePort(fd);
-  } catch (error) {
-    ffi.close(fd);
-    throw error;
-  }
-}
-
-/**
- * Makes a TAP device in the calling thread's network namespace: what the kernel sends over it comes in here, and the
- * other way round. It goes when the port is closed.
- *
- * @throws {SystemError} EBUSY if there is a link of that name; ENOENT if the machine has no /dev/net/tun.
- */
-export function makeTap(name: string): FramePort {
-  const fd = ffi.open("/dev/net/tun", ffi.O.rdwr | ffi.O.nonblock | ffi.O.cloexec);
-  try {
-    // struct ifreq
-    const request = new DataView(new ArrayBuffer(40));
-    new TextEncoder().encodeInto(name, new Uint8Array(request.buffer, 0, 15));
-    request.setUint16(16, tunFlag.tap | tunFlag.plain | tunFlag.vnetHeader, true);
-    ffi.ioctl(fd, tunRequest.setInterface, new Uint8Array(request.buffer));
-    // This request takes a number where others take a structure.
-    ffi.syscall("ioctl", ffi.syscallNumber({ x64: 16, arm64: 29 }), fd, tunRequest.setOffload, offloads);
     return new FramePort(fd);
   } catch (error) {
     ffi.close(fd);

@@ -13,7 +13,7 @@ import {
 } from "../../kernel/programs.ts";
 import { listLinks, openRoute } from "../../kernel/route/index.ts";
 import { type NamespaceNames, namespaceNames } from "../plan/names.ts";
-import { plugIn, type Slowness } from "./slow.ts";
+import { plugIn, type Slowness, standsIn } from "./slow.ts";
 
 /** How bad a wire is. */
 export interface Impairment {
@@ -138,7 +138,7 @@ async function startSlowing(wire: string, slowness: Slowness): Promise<void> {
 function portsNow(wire: string, chosen: readonly string[]): readonly string[] {
   using socket = openRoute(wire);
   const plugged = listLinks(socket).filter(({ master }) => master !== undefined);
-  const slow = plugged.filter(({ kind }) => kind === "tun").map(({ name }) => name);
+  const slow = plugged.map(({ name }) => name).filter(standsIn);
   return [...slow, ...chosen.filter((port) => plugged.some(({ name }) => name === port))];
 }
 
@@ -159,7 +159,7 @@ export function lossRules(ports: readonly string[], loss: number): string {
 
 function portsOf(namespace: string): readonly string[] {
   using socket = openRoute(namespace);
-  return listLinks(socket).flatMap(({ name, kind }) => (kind === "veth" ? [name] : []));
+  return listLinks(socket).flatMap(({ name, kind }) => (kind === "veth" && !standsIn(name) ? [name] : []));
 }
 
 function expect({ status, errors }: Outcome, otherwise: string): void {

@@ -1,10 +1,18 @@
 /**
  * The program that makes a wire slow where the kernel cannot (it lacks sch_netem): it takes ports out of the wire's
- * bridge, and carries their frames to and from devices of its own in their place, each frame a while later. It works in
+ * bridge, and carries their frames to and from pairs of its own in their place, each frame a while later. It works in
  * the network namespace in which it is started, until it is told to end; then everything is as it was.
  */
-import { type FramePort, makeTap, openLinkFrames } from "../../kernel/frames.ts";
-import { findLink, listLinks, openRoute, setBridgePort, setLink } from "../../kernel/route/index.ts";
+import { type FramePort, openLinkFrames } from "../../kernel/frames.ts";
+import {
+  createLink,
+  deleteLink,
+  findLink,
+  listLinks,
+  openRoute,
+  setBridgePort,
+  setLink,
+} from "../../kernel/route/index.ts";
 import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
 import { DelayLine } from "./delayline.ts";
 
@@ -22,9 +30,18 @@ export interface Slowness {
 /** Milliseconds by which a frame may be too early: timers are no finer than that. */
 const tolerance = 0.5;
 
-/** Puts ports into the bridge of this namespace that are in none: those whose program ended badly. */
+/** A pair that stands in for a port: one end in the bridge, the other for the program. */
+const endsOfPair = (i: number) => ({ plugged: `slow${i}`, held: `slow${i}held` });
+
+/** Whether a link stands in the place of a port. */
+export function standsIn(name: string): boolean {
+  return /^slow\d+(held)?$/.test(name);
+}
+
+/** Has the ports of this namespace in its bridge again whose program ended badly, and nothing in their place. */
 export function plugIn(): void {
   using socket = openRoute();
+  for (const { name, index } of listLinks(socket)) if (/^slow\d+$/.test(name)) deleteLink(socket, index);
   const links = listLinks(socket);
   const bridge = links.find(({ kind }) => kind === "bridge");
   for (const { kind, index, master } of links) {
@@ -55,29 +72,47 @@ function carry(from: FramePort, to: FramePort, line: DelayLine, gone: () => void
   }, gone);
 }
 
-/** Puts a device in the place of a port. @returns what undoes that. */
+/** Puts a pair in the place of a port. @returns what undoes that. */
 function slowPort(name: string, i: number, slowness: Slowness): () => void {
   using socket = openRoute();
   const port = findLink(socket, name);
   if (port?.master === undefined) throw new Error(`${name} is no port of a bridge`);
-  // The port is a link of the wire's own now, and the wire has nothing to say.
-  const silent = `net.ipv6.conf.${name}.disable_ipv6`;
-  if (readSysctl(silent) !== undefined) writeSysctl(silent, "1");
-  const tap = makeTap(`slow${i}`);
-  const device = findLink(socket, `slow${i}`);
-  if (device === undefined) throw new Error("the kernel made no TAP device");
+  const { mtu } = port;
+  const { plugged, held } = endsOfPair(i);
+  createLink(socket, plugged, { kind: "veth", peer: { name: held, mtu } }, { mtu });
+  const [inBridge, inHand] = [linkOf(plugged), linkOf(held)];
+  silence(name);
+  silence(held);
   setLink(socket, port.index, { master: 0 });
-  const outer = openLinkFrames(port.index);
-  setLink(socket, device.index, { up: true, mtu: port.mtu, master: port.master });
-  setBridgePort(socket, device.index, { hairpin: true });
+  setLink(socket, inHand, { up: true });
+  setLink(socket, inBridge, { up: true, master: port.master });
+  setBridgePort(socket, inBridge, { hairpin: true });
+  const [outer, inner] = [openLinkFrames(port.index), openLinkFrames(inHand)];
   const end = () => {
-    tap.close();
     outer.close();
+    inner.close();
   };
   const line = (delay: number) => new DelayLine(delay, delay === 0 ? 0 : slowness.jitter, Math.random);
-  carry(tap, outer, line(slowness.out), end);
-  carry(outer, tap, line(slowness.in), end);
+  carry(inner, outer, line(slowness.out), end);
+  carry(outer, inner, line(slowness.in), end);
   return end;
+}
+
+function linkOf(name: string): number {
+  using socket = openRoute();
+  const link = findLink(socket, name);
+  if (link === undefined) throw new Error(`there is no link ${name}`);
+  return link.index;
+}
+
+/** Keeps this namespace, whose own a link is now, from talking over it: no IPv6, no answers to ARP. */
+function silence(link: string): void {
+  for (const [name, value] of [
+    [`net/ipv6/conf/${link}/disable_ipv6`, "1"],
+    [`net/ipv4/conf/${link}/arp_ignore`, "8"],
+  ] as const) {
+    if (readSysctl(name) !== undefined) writeSysctl(name, value);
+  }
 }
 
 if (import.meta.main) {
