@@ -78,6 +78,8 @@ describe("pods", { concurrency: 3 }, () => {
       () => lab.field("pod reached", `${container("main")}.restartCount`),
       (count) => count === "1",
     );
+    // It is counted when the first one has ended, a moment before the second one begins.
+    await lab.kubectl("wait", "--for=condition=Ready", "pod/reached", "--timeout=10s");
     await reachInto(lab, "reached", "kubectl");
     await lab.kubectl("delete", "pod", "reached", "--grace-period=1");
   });
