@@ -6,11 +6,9 @@ import { customResourceDefinition } from "../kinds/definition.ts";
 import { byPriority } from "../kinds/set.ts";
 import { decode, withDefaults } from "../schema/decode.ts";
 import { checkValue } from "./check.ts";
-import { follow, PathError, parsePath } from "./jsonpath.ts";
 import { checkSchema, hasRules, type JsonSchema } from "./jsonschema.ts";
 import { kindsOf } from "./kinds.ts";
 import { publishedSchema } from "./openapi.ts";
-import { compilePattern } from "./pattern.ts";
 import { rootShape } from "./shape.ts";
 
 const schema: JsonSchema = {
@@ -227,47 +225,6 @@ test("any schema is taken or refused, and any value is checked against those tha
     }),
     { numRuns: 300 },
   );
-});
-
-test("paths lead to members, items, and items that fulfil a condition", () => {
-  const object: Json = {
-    a: [
-      { t: "x", n: 1 },
-      { t: "y", n: 2 },
-    ],
-    "b.c": { d: true },
-    annotations: { "example.com/k": "v" },
-  };
-  const cases: readonly (readonly [string, readonly Json[]])[] = [
-    [".a[0].n", [1]],
-    [".a[-1].n", [2]],
-    [".a[*].t", ["x", "y"]],
-    ['.a[?(@.t=="y")].n', [2]],
-    [".a[?(@.n>1)].t", ["y"]],
-    ["$['b.c'].d", [true]],
-    [".b\\.c.d", [true]],
-    ["{.annotations.example\\.com/k}", ["v"]],
-    [".none.x", []],
-    [".a[7]", []],
-  ];
-  for (const [path, values] of cases) assert.deepEqual(follow(parsePath(path), object), values, path);
-  for (const path of ["", "a b", ".a[", "..a", ".a[?(@.b)]"]) assert.throws(() => parsePath(path), PathError, path);
-  fc.assert(
-    fc.property(fc.string(), fc.jsonValue(), (path, value) => {
-      try {
-        follow(parsePath(path), value as Json);
-      } catch (error) {
-        assert.ok(error instanceof PathError);
-      }
-    }),
-  );
-});
-
-test("patterns of RE2 mean the same here", () => {
-  assert.ok(compilePattern("(?i)^ab$").test("AB"));
-  assert.ok(compilePattern("^[[:alpha:]_]+\\z").test("a_b"));
-  assert.ok(!compilePattern("\\A[[:digit:]]+$").test("a1"));
-  assert.ok(compilePattern("(?P<x>a)b").test("ab"));
 });
 
 test("versions stand in the order of the API", () => {

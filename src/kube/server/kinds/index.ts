@@ -4,11 +4,12 @@ import { configMap, secret, serviceAccount } from "./config.ts";
 import { customResourceDefinition } from "./definition.ts";
 import { endpointSlice, endpoints } from "./endpoints.ts";
 import { event, newEvent } from "./event.ts";
+import { ingress, ingressClass } from "./ingress.ts";
 import type { Kind } from "./kind.ts";
-import { ingress, ingressClass, ipAddress, serviceCIDR } from "./networking.ts";
 import { pod } from "./pod.ts";
 import { clusterRole, clusterRoleBinding, role, roleBinding } from "./rbac.ts";
 import { service } from "./service.ts";
+import { ipAddress, serviceCIDR } from "./servicecidr.ts";
 import { KindSet } from "./set.ts";
 import { controllerRevision, daemonSet, deployment, replicaSet } from "./workloads.ts";
 
