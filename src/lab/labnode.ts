@@ -30,7 +30,6 @@ export interface NodeParts {
   readonly version: string;
 }
 
-const unreachable = "node.kubernetes.io/unreachable";
 const apply = "application/apply-patch+yaml";
 
 /** One node. */
@@ -105,17 +104,9 @@ export class LabNode {
     removeMachines([this.namespace]);
   }
 
-  /** Tells the API that nothing is heard of the node, and what follows for its pods. */
+  /** Tells the API that nothing is heard of the node; what follows for its pods is the controllers' business. */
   async reportLost(signal: AbortSignal): Promise<void> {
     await this.#applyStatus(false, signal);
-    const path = resourcePath(nodes, { name: this.node.name });
-    const taints = ["NoSchedule", "NoExecute"].map((effect) => ({ key: unreachable, effect }));
-    await this.#patch(path, { spec: { taints } }, signal);
-    for (const pod of await this.#pods(signal)) {
-      const now = new Date().toISOString().replace(/\.\d+/, "");
-      const condition = { type: "Ready", status: "False", reason: "NodeNotReady", lastTransitionTime: now };
-      await this.#patch(`${resourcePath(pods, pod)}/status`, { status: { conditions: [condition] } }, signal);
-    }
   }
 
   /** Takes it out of the API, with its pods. */
