@@ -1,18 +1,22 @@
 /** What is not as it should be though packets arrive. */
 import type { Walk } from "../walk/index.ts";
 import { stepsOf } from "../walk/index.ts";
+import { protocolNumber } from "../walk/packet.ts";
 import { titleOf } from "./names.ts";
 import type { Context, Reason } from "./reason.ts";
 
 /** Links on the way, or on the way back, at which long packets vanish. */
 export function narrow({ ends }: Walk): readonly Reason[] {
   const all = ends.flatMap((end) => [end, ...(end.answers ?? [])]);
-  return all.flatMap(({ state }) => {
+  return all.flatMap(({ state, outcome }) => {
     if (state.narrow === undefined) return [];
-    const { mtu, senderMtu, link } = state.narrow;
+    const { mtu, longest, link, place } = state.narrow;
+    // Whoever opens or takes a TCP connection tells the other how much its own link takes.
+    const told = state.packet.protocol === protocolNumber.tcp && outcome.kind === "delivered" && place === state.place;
+    if (told) return [];
     return [
       {
-        text: `packets of more than ${mtu} bytes vanish at ${link}, whose MTU is ${mtu}, and nobody is told: the other end of its wire sends up to ${senderMtu}`,
+        text: `packets of more than ${mtu} bytes vanish at ${link}, whose MTU is ${mtu}, and nobody is told: packets of up to ${longest} come there`,
         remedy: "give both ends of the wire the same MTU, or the smaller one to all, pods included",
       },
     ];

@@ -63,10 +63,11 @@ export interface Frame {
 /** Where packets are lost for their length, and nobody is told. */
 export interface Narrow {
   readonly mtu: number;
-  /** Of the sender's end of the link. */
-  readonly senderMtu: number;
-  /** `node2 eth0`. */
+  /** The longest packet that comes there. */
+  readonly longest: number;
+  /** `node2 eth0`, and the place alone. */
   readonly link: string;
+  readonly place: string;
 }
 
 /** Where a route leads. */
@@ -202,6 +203,8 @@ export interface State {
   readonly moves: number;
   /** What it carries, where it is a tunnel's. */
   readonly inner?: Inner;
+  /** The longest packet that can have come so far: no link that it left by takes more, and routers say so. */
+  readonly widest?: number;
   readonly narrow?: Narrow;
   /** An answer: to whom it must come, and as what. */
   readonly awaited?: Awaited;
@@ -276,12 +279,12 @@ export function stateKey(state: State): string {
   const { packet, connection, input, port, way, balanced, proxy, touched, traced } = state;
   const { original, ...rest } = connection ?? {};
   const settled = original === undefined ? null : [packetKey(original), rest];
-  const { place, frame, tracked, routers, inner, narrow } = state;
+  const { place, frame, tracked, routers, inner, widest, narrow } = state;
   return JSON.stringify([
     packetKey(packet),
     settled,
     [input, port, way, balanced, proxy, touched, traced],
-    [place, frame, tracked, routers, narrow, inner && [inner.vni, stateKey(inner.state)]],
+    [place, frame, tracked, routers, widest, narrow, inner && [inner.vni, stateKey(inner.state)]],
   ]);
 }
 

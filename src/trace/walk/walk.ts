@@ -140,6 +140,7 @@ function withAnswers(setting: Setting, end: Ended, asked: Packet, place: string 
     balanced: _b,
     proxy: _x,
     narrow: _n,
+    widest: _s,
     ...rest
   } = state;
   const answer: State = {

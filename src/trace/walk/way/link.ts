@@ -27,6 +27,7 @@ export function outBy(setting: Setting, from: End, state: State, nextHop: Addres
     return pastLink("egress", setting, from, state, (each) => away(from, each));
   }
   const receiver = resolve(setting.cluster, from, nextHop);
+  const widest = Math.min(state.widest ?? link.mtu, link.mtu, state.way?.mtu ?? link.mtu);
   switch (receiver.kind) {
     case "nobody":
       return end(state, { kind: "no neighbour", why: receiver.why, remedy: receiver.remedy });
@@ -34,7 +35,7 @@ export function outBy(setting: Setting, from: End, state: State, nextHop: Addres
       return pastLink("egress", setting, from, state, (each) => leaveOpen(setting, from, each, nextHop, undefined));
     case "mac": {
       const noted = receiver.note === undefined ? state : withStep(state, { kind: "note", text: receiver.note });
-      return transmit(setting, from, { ...noted, frame: { to: receiver.mac } }, nextHop);
+      return transmit(setting, from, { ...noted, widest, frame: { to: receiver.mac } }, nextHop);
     }
   }
 }
@@ -59,10 +60,8 @@ function cross(from: End, to: End, state: State): Onward {
   const title = world.linkTitle(link.index);
   const { length } = state.packet;
   const fits = length === undefined || length <= link.mtu + tolerated;
-  const narrow =
-    link.mtu < from.link.mtu && link.mtu < (state.narrow?.mtu ?? Number.POSITIVE_INFINITY)
-      ? { narrow: { mtu: link.mtu, senderMtu: from.link.mtu, link: title } }
-      : {};
+  const longest = Math.min(state.widest ?? from.link.mtu, from.link.mtu);
+  const narrow = link.mtu < longest ? { narrow: { mtu: link.mtu, longest, link: title, place: world.place } } : {};
   if (!link.up) {
     const why = `${title}, at the other end of ${from.world.linkTitle(from.link.index)}, is down`;
     return end(state, { kind: "no neighbour", why, remedy: `ip link set ${link.name} up` });
@@ -75,7 +74,13 @@ function cross(from: End, to: End, state: State): Onward {
   const text = from.world === world ? `over ${from.link.name} to ${link.name}` : `over ${from.link.name} to ${title}`;
   return move(
     world,
-    { ...withStep(departed(state), { kind: "link", text }), ...narrow, place: world.place, input: link.index },
+    {
+      ...withStep(departed(state), { kind: "link", text }),
+      widest: Math.min(longest, link.mtu),
+      ...narrow,
+      place: world.place,
+      input: link.index,
+    },
     "frame",
   );
 }

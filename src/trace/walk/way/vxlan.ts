@@ -48,7 +48,12 @@ export function intoTunnel(cluster: Cluster, { world, link }: End, state: State,
     awaited: _a,
     ...rest
   } = state;
-  return move(world, { ...withStep(rest, { kind: "link", text }), packet: outer, inner: { vni, state } }, "own");
+  const widest = state.widest === undefined ? {} : { widest: state.widest + overhead[outer.family] };
+  return move(
+    world,
+    { ...withStep(rest, { kind: "link", text }), ...widest, packet: outer, inner: { vni, state } },
+    "own",
+  );
 }
 
 function hasTunnelEnd(world: World, mac: MacAddress): boolean {
