@@ -44,7 +44,8 @@ export interface ModeFigures {
 
 const endpointPort = 8080;
 
-const settings: NodeSettings = {
+/** How the node of these benchmarks is configured. */
+export const settings: NodeSettings = {
   masqueradeBit: 14,
   families: {
     IPv4: {
@@ -106,8 +107,8 @@ export async function measureMode(factory: ModeFactory, services: number, repeti
   }
 }
 
-/** Service `number` with so many endpoints, as the entry of a map of decisions. */
-function entry(number: number, endpoints: number): [string, Decision] {
+/** Service `number` of up to 65,000 with so many endpoints, as the entry of a map of decisions. */
+export function entry(number: number, endpoints: number): [string, Decision] {
   const service = { namespace: "bench", name: `service-${number}`, port: "http", protocol: "TCP" } as const;
   const outcomes = clusterIPOutcomes("cluster", { masqueradeAll: false, detector: true });
   const address = addressOf(172, 16, number);
