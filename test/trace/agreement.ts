@@ -17,6 +17,9 @@ function fits(end: Ended, counts: readonly string[]): boolean {
   return own.every((line) => counts.includes(line));
 }
 
+/** Walks that take more, of services with very many ways, are given up, and counted as not followed. */
+const mostSteps = 20_000;
+
 /** The count of all comparisons so far. */
 export class Tally {
   pairs = 0;
@@ -31,7 +34,7 @@ export class Tally {
     const names = new Map(snapshot.links.map(({ index, name }) => [index, name]));
     const nameOf = (_: string, index: number) => names.get(index) ?? String(index);
     for (const { shot, account, question, counts } of hits) {
-      const whole = walk(snapshot, question, { everyBranch: true });
+      const whole = walk(snapshot, question, { everyBranch: true, steps: mostSteps });
       const fitting = counts === undefined ? whole.ends : whole.ends.filter((end) => fits(end, counts));
       // What it does not follow it says, and the kernel goes on.
       const cut = whole.ends.some(({ outcome }) => outcome.kind === "unknown");

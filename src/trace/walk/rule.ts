@@ -27,7 +27,7 @@ import {
 } from "./rule/thread.ts";
 import { runNat } from "./rule/translate.ts";
 import { runMatch, runTarget } from "./rule/xtables.ts";
-import { joinStates, type State } from "./state.ts";
+import { joinStates, type State, stateKey } from "./state.ts";
 import type { World } from "./world.ts";
 
 export type { RuleResult } from "./rule/thread.ts";
@@ -56,12 +56,27 @@ export function runRule(rule: Rule, state: State, where: Where, world: World): R
     results.push(resultOf(current, { kind: "continue" }));
   };
   run({ registers: new Registers(), state, effects: [] }, 0);
+  if (state.apart) return sameSteps(results);
   return joinStates(
     results,
     (result) => result.state,
     (result, joined) => ({ ...result, state: joined }),
     ({ verdict, answer }) => JSON.stringify([verdict, answer]),
   );
+}
+
+/** Ways that are kept apart are one all the same if no step of theirs differs: draws that come to the same. */
+function sameSteps(results: readonly RuleResult[]): RuleResult[] {
+  if (results.length < 2) return [...results];
+  const groups = new Map<string, RuleResult>();
+  for (const result of results) {
+    const { state, verdict, answer, effects, why } = result;
+    const key = `${JSON.stringify([verdict, answer, effects, why, state.assumptions])} ${stateKey(state)}`;
+    const before = groups.get(key);
+    const probability = (before?.state.probability ?? 0) + state.probability;
+    groups.set(key, { ...result, state: { ...state, probability } });
+  }
+  return [...groups.values()];
 }
 
 function resultOf(

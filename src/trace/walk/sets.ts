@@ -104,7 +104,7 @@ export class SetIndex {
 }
 
 /** Questions for which a set is not sorted by key yet. */
-const fewQuestions = 16;
+const fewQuestions = 3;
 
 /** A key as text, a character for each byte. */
 function text(bytes: Uint8Array): string {
