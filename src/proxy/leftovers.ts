@@ -2,10 +2,11 @@
  * What kube-proxy and other modes of this program leave in the kernel. It is removed only after the rules of the mode in
  * use are in place, so that no connection meets a node without rules.
  */
-import { listTables, openNftablesIfThere, Transaction } from "../kernel/nftables/index.ts";
+import { listTables, openNftablesIfThere } from "../kernel/nftables/index.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import { errorText, type Logger } from "../telemetry/log.ts";
 import type { ModeFactory } from "./modes/mode.ts";
+import { retireTables } from "./modes/nftables/table.ts";
 
 /** Something that can be removed. */
 export interface Leftover {
@@ -19,18 +20,16 @@ export interface Leftover {
 
 /** What kube-proxy leaves in the kernel beside what has the same shape as in modes of this program. */
 export const kubeProxyLeftovers: readonly Leftover[] = [
-  { name: "kube-proxy's mode nftables", remove: async () => removeTables("kube-proxy") },
+  { name: "kube-proxy's mode nftables", remove: () => removeTables("kube-proxy") },
 ];
 
-function removeTables(name: string): readonly string[] {
+async function removeTables(name: string): Promise<readonly string[]> {
   using socket = openNftablesIfThere();
   if (socket === undefined) return [];
   const tables = listTables(socket).filter(
     ({ family, table }) => table === name && (family === "ip" || family === "ip6"),
   );
-  const transaction = new Transaction();
-  for (const table of tables) transaction.deleteTable(table);
-  transaction.commit(socket);
+  if (tables.length > 0) await retireTables(tables, socket);
   return tables.map(({ family, table }) => `table ${family} ${table}`);
 }
 

@@ -34,13 +34,15 @@ export const nftables: ModeFactory = {
  * @param name without it that of the nftables mode.
  * @returns what was there, in words.
  */
-export function removeTables(name?: string): readonly string[] {
+export async function removeTables(name?: string): Promise<readonly string[]> {
   using socket = openNftablesIfThere();
   if (socket === undefined) return [];
-  return families.flatMap((family) => {
+  const removed: string[] = [];
+  for (const family of families) {
     const table = new KernelTable(family, socket, name);
-    return table.remove() ? [`table ${table.ref.family} ${table.ref.table}`] : [];
-  });
+    if (await table.remove()) removed.push(`table ${table.ref.family} ${table.ref.table}`);
+  }
+  return removed;
 }
 
 function whatIsMissing(): string | undefined {

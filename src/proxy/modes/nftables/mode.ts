@@ -67,7 +67,7 @@ export class NftablesMode implements Mode {
       const table = this.#tables[family];
       const own = rulesetSettings(settings, family, this.#guarded?.[family]);
       this.#served.delete(family);
-      if (own === undefined) table.remove();
+      if (own === undefined) await table.remove();
       else this.#served.set(family, replaceTable(table, family, own, decisionsOf(decisions, family)));
     }
   }

@@ -1,5 +1,6 @@
 /** The table of one family in the kernel: reads it, and writes changes to it, each in one transaction. */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import type { NetlinkSocket } from "../../../kernel/netlink/index.ts";
 import {
   type Chain,
@@ -42,6 +43,23 @@ export interface TableContent {
 export interface AffinityChange {
   readonly added: ReadonlySet<number>;
   readonly gone: ReadonlySet<number>;
+}
+
+/** Milliseconds in which packets that are under way in a table's rules are through. */
+const passage = 10;
+
+/**
+ * Removes tables without refusing anybody. A table that goes takes its maps along for packets that are in the midst of
+ * its rules: they find no front end any more, and are refused though another mode's rules stand. So it is put to sleep
+ * first: no further packets come in, and nothing is missing for those that are there.
+ */
+export async function retireTables(tables: readonly TableRef[], socket: NetlinkSocket): Promise<void> {
+  const transaction = new Transaction();
+  for (const table of tables) transaction.addTable({ ...table, flags: ["dormant"] });
+  transaction.commit(socket);
+  await sleep(passage);
+  for (const table of tables) transaction.deleteTable(table);
+  transaction.commit(socket);
 }
 
 /** A table of our name that somebody else made. */
@@ -177,10 +195,9 @@ export class KernelTable {
   }
 
   /** Removes the table, if it is there. @returns whether it was. @throws {ForeignTableError} if somebody else made it. */
-  remove(): boolean {
+  async remove(): Promise<boolean> {
     if (!this.exists()) return false;
-    this.#transaction.deleteTable(this.ref);
-    this.#transaction.commit(this.#socket);
+    await retireTables([this.ref], this.#socket);
     return true;
   }
 

@@ -26,7 +26,7 @@ export function inIptables(variant?: Variant): Rules {
 
 /** Removes what either of them left. @returns what was there, in words. */
 export async function removeRules(): Promise<readonly string[]> {
-  const removed = [...removeTables(tableName)];
+  const removed = [...(await removeTables(tableName))];
   for (const xtables of (await findXtables()).values()) removed.push(...(await cleanXtables(xtables, "userspace")));
   return removed;
 }
