@@ -92,7 +92,7 @@ export const trace: Command = {
     { line: "portolan trace outside node2:30080", what: "a client from outside at a node port" },
     { line: "portolan trace --lab lab outside hello-node:http", what: "in a lab, with all its nodes and pods" },
     {
-      line: "portolan trace --snapshot node1.json.gz,node2.json.gz -v shop/cart-7d9 10.96.0.1:443",
+      line: "portolan trace --snapshot n1.json.gz,n2.json.gz -v shop/cart shop/web:http",
       what: "every step, from the snapshots of two nodes",
     },
     { line: "portolan trace --what-if rules.yaml shop/cart-7d9 shop/web", what: "what would these changes do?" },
@@ -123,7 +123,7 @@ export const trace: Command = {
     22: "unknown",
     23: "it arrives, and the answer is lost",
     24: "with --verify: the kernel does otherwise than the walk says",
-    25: "with --verify: the walk does not follow every way, so that nothing can be compared",
+    25: "with --verify: not every way is followed, so nothing can be compared",
   },
   async run(args, context) {
     const { values, rest } = parseFlags(flags, args);
