@@ -32,6 +32,9 @@ interface Part {
   readonly kind: string;
 }
 
+/** The connections into pods, with the kinds of their options. */
+const connections = { attach: "PodAttachOptions", exec: "PodExecOptions", portforward: "PodPortForwardOptions" };
+
 /** The subresources of a kind. */
 export function partsOf(kind: Kind): readonly Part[] {
   const own = { group: kind.group, version: kind.version, kind: kind.kind };
@@ -43,6 +46,9 @@ export function partsOf(kind: Kind): readonly Part[] {
   if (kind.kind === "Pod") {
     parts.push({ name: "binding", verbs: ["create"], group: "", version: "v1", kind: "Binding" });
     parts.push({ name: "eviction", verbs: ["create"], group: "policy", version: "v1", kind: "Eviction" });
+    parts.push({ name: "log", verbs: ["get"], ...own });
+    for (const [name, options] of Object.entries(connections))
+      parts.push({ name, verbs: ["create", "get"], group: "", version: "v1", kind: options });
   }
   return parts;
 }
