@@ -3,11 +3,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { parsePrefix } from "../../net/prefix.ts";
 import { type ApiObject, type JsonObject, listAt, numberAt, objectAt } from "../server/json.ts";
+import { service as serviceKind } from "../server/kinds/service.ts";
 import { deployment as deploymentKind } from "../server/kinds/workloads.ts";
 import { withDefaults } from "../server/schema/decode.ts";
 import type { Action } from "./action.ts";
+import { decideStatus } from "./definitions.ts";
 import { decideDeployment } from "./deployment.ts";
 import { rollingLimits } from "./deploymentstatus.ts";
+import { decideTaints } from "./nodelifecycle.ts";
 import { freePrefix, usualPodRange } from "./nodes.ts";
 import { Occupancy } from "./occupancy.ts";
 import { decideReplicaSet } from "./replicaset.ts";
@@ -251,6 +254,48 @@ test("slices hold a hundred endpoints each and change as little as possible", ()
   );
   slices = slices.slice(0, 1);
   assert.ok(sizes()[0] !== undefined && (sizes()[0] ?? 0) <= sliceCapacity);
+});
+
+test("a lost node has the taints of its state, beside those that others gave it", () => {
+  const node = (ready: string, taints: readonly JsonObject[]) =>
+    object("Node", "a", { spec: { taints }, status: { conditions: [{ type: "Ready", status: ready }] } });
+  const own = { key: "dedicated", effect: "NoSchedule" };
+  const kept = (ready: string, taints: readonly JsonObject[]) =>
+    decideTaints(node(ready, taints), now)?.map(({ key, effect }) => `${key}:${effect}`);
+  const lost = ["NoSchedule", "NoExecute"].map((effect) => ({ key: "node.kubernetes.io/unreachable", effect }));
+  assert.deepEqual(kept("Unknown", [own]), [
+    "dedicated:NoSchedule",
+    "node.kubernetes.io/unreachable:NoSchedule",
+    "node.kubernetes.io/unreachable:NoExecute",
+  ]);
+  assert.equal(kept("Unknown", [own, ...lost]), undefined, "there is nothing to do");
+  assert.deepEqual(kept("False", lost), [
+    "node.kubernetes.io/not-ready:NoSchedule",
+    "node.kubernetes.io/not-ready:NoExecute",
+  ]);
+  assert.deepEqual(kept("True", [own, ...lost]), ["dedicated:NoSchedule"]);
+  assert.equal(kept("True", [own]), undefined);
+  assert.equal(decideTaints(object("Node", "new", {}), now), undefined, "it has said nothing yet");
+});
+
+test("a definition is established with names that nobody has, and stays so", () => {
+  const names = { plural: "services", singular: "service", kind: "Service", listKind: "ServiceList" };
+  const definition = (status: JsonObject = {}) =>
+    object("CustomResourceDefinition", "services.x.y", { spec: { group: "x.y", names }, status });
+  const states = (status: JsonObject | undefined) =>
+    listAt(status, "conditions").map(
+      (item) => `${objectAt({ item }, "item").type} ${objectAt({ item }, "item").status}`,
+    );
+  const free = decideStatus(definition(), [], now);
+  assert.deepEqual(states(free), ["NamesAccepted True", "Established True"]);
+  assert.equal(decideStatus(definition(free), [], now + 5000), undefined, "there is nothing to do");
+  const taken = decideStatus(definition(), [serviceKind], now);
+  assert.deepEqual(states(taken), ["NamesAccepted False", "Established False"]);
+  assert.match(JSON.stringify(taken), /services.*is already in use/);
+  assert.deepEqual(states(decideStatus(definition(free), [serviceKind], now)), [
+    "NamesAccepted False",
+    "Established True",
+  ]);
 });
 
 test("nodes get prefixes that do not overlap, for as long as there are any", () => {
