@@ -21,6 +21,8 @@ export class ZoneFileError extends Error {
 
 /** Characters of one word: more is no zone file. */
 const maxWord = 100_000;
+/** Words of one entry: a record has 65,535 bytes at most. */
+const maxWords = 70_000;
 
 /**
  * The entries of a zone file. `;` begins a comment, parentheses join lines, quotation marks keep blanks together (on
@@ -67,6 +69,7 @@ export function* entriesOf(text: string, file: string): Generator<Entry> {
       const end = quoted ? quoteEnd(text, at + 1) : wordEnd(text, at);
       if (end === undefined) throw new ZoneFileError(file, line, "a quotation mark is not closed");
       if (end - at > maxWord) throw new ZoneFileError(file, line, `a word is longer than ${maxWord} characters`);
+      if (words.length >= maxWords) throw new ZoneFileError(file, start, `an entry has more than ${maxWords} words`);
       words.push({ text: text.slice(quoted ? at + 1 : at, end), quoted });
       at = quoted ? end + 1 : end;
     }

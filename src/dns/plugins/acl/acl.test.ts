@@ -42,6 +42,8 @@ test("faults of the directive are reported", async () => {
     ["block type NOTYPE", /not a record type/],
     ["block net 1.2.3", /not an address or prefix/],
     ["block 10.0.0.0/8", /must follow type or net/],
+    ["block type net 10.0.0.0/8", /type needs record types/],
+    ["block type A net", /net needs networks/],
   ] as const) {
     await assert.rejects(serve(`. {\n acl {\n ${line}\n }\n}`), fault, line);
   }

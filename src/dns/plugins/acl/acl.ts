@@ -99,5 +99,8 @@ function parsePolicy(stanza: Stanza, property: Stanza): Policy {
       throw property.error(`'${word}' must follow type or net`);
     }
   }
+  const named = (word: string) => property.args.includes(word);
+  if (named("type") && !allTypes && types.size === 0) throw property.error("type needs record types");
+  if (named("net") && !allNetworks && networks.length === 0) throw property.error("net needs networks");
   return { action, types: allTypes ? new Set() : types, networks: allNetworks ? [] : networks };
 }

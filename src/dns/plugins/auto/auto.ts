@@ -1,6 +1,6 @@
 /** Plugin auto: zones from all zone files of a directory, named after their files. */
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { join, relative } from "node:path";
+import { basename, join } from "node:path";
 import type { Stanza } from "../../corefile/stanza.ts";
 import { compilePattern, fillGroups, makePattern, type Pattern } from "../../pattern.ts";
 import { messageOf } from "../../server/log.ts";
@@ -115,7 +115,7 @@ class Auto implements Handler {
     const zones = new Map<string, Zone>();
     const stamps = new Map<string, string>();
     for (const path of existsSync(directory) ? filesBelow(directory) : []) {
-      const origin = this.#originOf(relative(directory, path));
+      const origin = this.#originOf(basename(path));
       if (origin === undefined || zones.has(origin) || !allowed.some((zone) => isWithin(origin, zone))) continue;
       const old = this.#zones.get(origin);
       try {

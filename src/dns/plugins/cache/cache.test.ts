@@ -192,6 +192,7 @@ test("large replies take the place of more than one", () => {
 test("faults of the directive are reported", async () => {
   const faults: readonly (readonly [string, RegExp])[] = [
     ["cache 0", /the TTL is '0'/],
+    ["cache -1 example.org", /the TTL is '-1'/],
     ["cache {\n prefetch 5 1m 95%\n}", /from 10% to 90%/],
     ["cache {\n servfail 6m\n}", /5m at most/],
     ["cache {\n success x\n}", /the capacity is 'x'/],

@@ -50,7 +50,7 @@ export function parseOptions(stanza: Stanza, site: Site): CacheOptions {
   let success: StoreOptions = { capacity: defaultCapacity, maxTtl: 3600, minTtl: 5, disabled: [] };
   let denial: StoreOptions = { capacity: defaultCapacity, maxTtl: 1800, minTtl: 5, disabled: [] };
   let args = stanza.args;
-  if (/^\d+$/.test(args[0] ?? "")) {
+  if (/^-?\d+$/.test(args[0] ?? "")) {
     const maxTtl = stanza.number(0, "the TTL", 1);
     success = { ...success, maxTtl };
     denial = { ...denial, maxTtl };

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +32,10 @@ test("a file that is not there is waited for, and its zone fails meanwhile", asy
 test("a file that is wrong, or missing for ever, is refused", async () => {
   writeFileSync(join(directory, "wrong"), "www 60 A 192.0.2.1\n");
   await assert.rejects(serve(`example {\n root ${directory}\n file wrong\n}`), /Corefile:3: file: .*SOA/);
+  execFileSync("mkfifo", [join(directory, "pipe")]);
+  await assert.rejects(serve(`example {\n root ${directory}\n file pipe\n}`), /pipe is not a file/);
+  writeFileSync(join(directory, "line"), "a ".repeat(80_000));
+  await assert.rejects(serve(`example {\n root ${directory}\n file line\n}`), /more than 70000 words/);
   await assert.rejects(serve(`example {\n root ${directory}\n file none {\n reload 0s\n }\n}`), /no such file/);
 });
 

@@ -35,6 +35,9 @@ interface ZoneSource {
   readonly zone: Zone | undefined;
 }
 
+/** Bytes of a zone file. */
+const maxFile = 256 << 20;
+
 /** The plugin. */
 export const file: Plugin = {
   name: "file",
@@ -90,7 +93,13 @@ function parse(stanza: Stanza, site: Site): readonly ZoneSource[] {
  * @throws if the file cannot be read, or is no zone file of this zone.
  */
 export function readZone({ path, origin }: { readonly path: string; readonly origin: string }): Zone {
-  const readFile = (name: string) => readFileSync(name, "utf8");
+  const readFile = (name: string) => {
+    const stat = statSync(name);
+    // Reading a pipe would wait for ever.
+    if (!stat.isFile()) throw new Error(`${name} is not a file`);
+    if (stat.size > maxFile) throw new Error(`${name} is larger than ${maxFile >> 20} MB`);
+    return readFileSync(name, "utf8");
+  };
   return new Zone(origin, parseZoneFile(readFile(path), { file: path, origin, readFile }));
 }
 

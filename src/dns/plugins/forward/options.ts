@@ -178,7 +178,6 @@ export async function parseOptions(stanza: Stanza, site: Site): Promise<ForwardO
         throw stanza.unknown(property);
     }
   }
-  if (forceTcp && preferUdp) throw stanza.error("force_tcp and prefer_udp cannot both be given");
   const destinations = await resolveAll(stanza, to, resolvers, site);
   if (destinations.length > maxDestinations) {
     throw stanza.error(`more than ${maxDestinations} destinations: ${destinations.length}`);
@@ -189,7 +188,8 @@ export async function parseOptions(stanza: Stanza, site: Site): Promise<ForwardO
     except,
     policy,
     forceTcp,
-    preferUdp,
+    // What is forced counts.
+    preferUdp: preferUdp && !forceTcp,
     maxFails,
     maxConnectAttempts: maxConnectAttempts ?? 2 * destinations.length,
     maxIdleConnections,

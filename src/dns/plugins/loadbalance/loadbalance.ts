@@ -45,6 +45,7 @@ function parse(stanza: Stanza, site: Site): { readonly order: Order; readonly pr
   const preferred: Prefix[] = [];
   for (const property of stanza.properties) {
     if (property.name === "reload" && policy === "weighted") {
+      property.expect(1);
       reload = property.duration(0, "reload");
     } else if (property.name === "prefer" || property.name === "preferred") {
       for (const text of property.expect(1, Number.POSITIVE_INFINITY)) {
