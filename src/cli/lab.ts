@@ -32,7 +32,7 @@ const parts: readonly LabPart[] = [
 export const lab: Command = {
   name: "lab",
   summary: "A cluster on this machine, to learn on, to try things and to break them",
-  description: `Nodes and pods are network namespaces, the API server is one that kubectl talks to, and every node has its own "portolan proxy". Commands:\n\n${partList()}\n"portolan lab COMMAND --help" shows the flags of one.`,
+  description: `Nodes and pods are network namespaces, the API server is one that kubectl talks to, and every node has its own "portolan proxy". It needs root, or user namespaces. Commands:\n\n${partList()}\n"portolan lab COMMAND --help" shows the flags of one.`,
   usage: "COMMAND [flags]",
   examples: [
     { line: "portolan lab up --nodes 3 --zones a,b,c", what: "three nodes, each in a zone of its own" },

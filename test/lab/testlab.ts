@@ -1,6 +1,6 @@
 /** A lab for tests: made and used as people do it, with the program and with kubectl. */
 import assert from "node:assert/strict";
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,6 +42,28 @@ const [, , ids = ""] = readFileSync("/proc/self/uid_map", "utf8").trim().split(/
 export const unprivilegedUser: number =
   process.getuid?.() === 0 && Number(ids) > 65_536 ? 60_000 + (process.pid % 5000) : (process.getuid?.() ?? 0);
 
+/** What makes a program that user's; for who is root here but has no other ids to give, it takes the privileges away. */
+const becomeUnprivileged: readonly string[] =
+  process.getuid?.() !== 0
+    ? []
+    : unprivilegedUser === 0
+      ? ["setpriv", "--bounding-set=-all,+setfcap", "--"]
+      : ["setpriv", `--reuid=${unprivilegedUser}`, `--regid=${unprivilegedUser}`, "--clear-groups", "--"];
+
+/** Whether that user may have user namespaces, and labs with them. */
+export const unprivilegedLabs: boolean = (() => {
+  const [file = "", ...args] = [
+    ...becomeUnprivileged,
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "--net",
+    "true",
+  ];
+  return spawnSync(file, args).status === 0;
+})();
+
 /** A lab with a folder of its own. */
 export class TestLab {
   readonly name: string;
@@ -73,9 +95,7 @@ export class TestLab {
     mkdirSync(shown);
     chownSync(home, user, user);
     this.program = join(shown, "portolan");
-    const become =
-      user === 0 ? ["--bounding-set=-all,+setfcap"] : [`--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
-    this.#prefix = ["unshare", "--mount", "sh", "-c", shownAt, "sh", tree, shown, "setpriv", ...become, "--"];
+    this.#prefix = ["unshare", "--mount", "sh", "-c", shownAt, "sh", tree, shown, ...becomeUnprivileged];
   }
 
   /** Runs `portolan lab` with the lab's name until it ends. */
