@@ -5,6 +5,7 @@ import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { type From, parseFrom, parseTo, resolveEnds, type To } from "../trace/ask/index.ts";
 import { explain } from "../trace/explain/index.ts";
 import { formatWalk, type Summary, summaryOf, walkAsJson, walkAsSvg } from "../trace/render/index.ts";
+import type { Snapshot } from "../trace/snapshot/index.ts";
 import { formatVerification } from "../trace/verify/report.ts";
 import { verify } from "../trace/verify/verify.ts";
 import { Cluster, type Question, walkCluster } from "../trace/walk/index.ts";
@@ -139,7 +140,7 @@ export const trace: Command = {
     const cluster = new Cluster(snapshots, mostSteps);
     try {
       const question = questionOf(cluster, from, to, values);
-      if (values.verify) return await sendAndCompare(new Cluster(snapshots, mostStepsApart), question, context);
+      if (values.verify) return await sendAndCompare(snapshots, question, context);
       if (changes !== undefined) {
         const options = { everyRule: false, answers: true };
         const then = walkCluster(changedCluster(snapshots, cluster, changes, mostSteps), question, options);
@@ -162,8 +163,13 @@ export const trace: Command = {
 /** Exit statuses by how a walk and the kernel relate. */
 const agreement = { agrees: exitStatus.ok, differs: 24, "not compared": 25 } as const;
 
-async function sendAndCompare(cluster: Cluster, question: Question, context: CommandContext): Promise<number> {
-  const verification = await verify(cluster, question, context.signal);
+async function sendAndCompare(
+  snapshots: readonly Snapshot[],
+  question: Question,
+  context: CommandContext,
+): Promise<number> {
+  const cluster = new Cluster(snapshots, mostStepsApart);
+  const verification = await verify(() => new Cluster(snapshots, mostStepsApart), question, context.signal);
   const nameOf = (place: string, index: number) => cluster.world(place)?.linkName(index) ?? String(index);
   context.out(formatVerification(verification, nameOf));
   return agreement[verification.comparison.kind];

@@ -36,7 +36,7 @@ after(() => listener.close());
 const places = async () => Promise.all([pod, node, server].map(({ namespace }) => capture(namespace)));
 
 async function verified(snapshots: readonly Snapshot[], packet: Question["packet"]): Promise<Verification> {
-  return verify(new Cluster(snapshots, 100_000), { packet }, AbortSignal.timeout(10_000));
+  return verify(() => new Cluster(snapshots, 100_000), { packet }, AbortSignal.timeout(10_000));
 }
 
 const web = { family: "IPv4", destination: parseAddress("10.96.0.1"), protocol: 6, destinationPort: 80 } as const;

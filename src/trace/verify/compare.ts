@@ -2,17 +2,17 @@
 import { formatVerdict } from "../../kernel/nftables/index.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import type { IpHook } from "../walk/hooks.ts";
-import type { Ended, Walk } from "../walk/index.ts";
+import type { Ended, State, Walk, WalkOptions } from "../walk/index.ts";
 import { stepsOf } from "../walk/index.ts";
 import type { Packet } from "../walk/packet.ts";
 import { type Account, type Header, ipHooks } from "./account.ts";
 
 /** How the two relate. */
 export type Comparison =
-  /** One of the walk's ways is the kernel's. `depends`: it has others, for want of knowledge. */
-  | { readonly kind: "agrees"; readonly way: Ended; readonly depends: boolean }
+  /** One of the walk's ways is the kernel's. */
+  | { readonly kind: "agrees"; readonly way: Ended }
   /** None is. The way that goes along with the kernel longest, and where they part. */
-  | { readonly kind: "differs"; readonly end: Ended; readonly parting: Parting }
+  | { readonly kind: "differs"; readonly end: Ended | undefined; readonly parting: Parting }
   /** The walk says itself that it did not follow every way. */
   | { readonly kind: "not compared"; readonly why: string };
 
@@ -28,21 +28,42 @@ export interface Parting {
 /** The accounts of the places that were watched, by name. */
 export type Accounts = ReadonlyMap<string, Account>;
 
-/** Compares at the places that were watched. The walk must have been made with every branch apart, without answers. */
-export function compareWalk(
-  { ends, place: start }: Walk,
+/**
+ * Walks, and compares at the places that were watched. Ways that the kernel did not go are left as soon as they part from
+ * it, so that it does not matter how many there are.
+ *
+ * @param follow makes the walk with the settings that are given to it.
+ */
+export function compareWith(
+  follow: (options: WalkOptions) => Walk,
+  start: string,
   accounts: Accounts,
   interfaceName: (place: string, index: number) => string,
 ): Comparison {
   const kernel = new Map(
     [...accounts].map(([place, account]) => [place, linesOfAccount(account, (index) => interfaceName(place, index))]),
   );
-  const depends = ends.some(({ state, outcome }) => state.assumptions.length > 0 || outcome.kind === "unknown");
+  const keep = (state: State) => {
+    const theirs = kernel.get(state.place);
+    if (theirs === undefined) return true;
+    const ours = linesOfWalk({ state, outcome: { kind: "unknown", why: "" } }, start).get(state.place) ?? [];
+    return ours.every((line, i) => alike(theirs[i], line));
+  };
+  const near = compareEnds(follow({ everyBranch: true, keep }).ends, start, kernel);
+  // Nothing is left where they part: then all ways are looked at for the one that goes along longest.
+  return near.kind === "differs" ? compareEnds(follow({ everyBranch: true }).ends, start, kernel) : near;
+}
+
+function compareEnds(
+  ends: readonly Ended[],
+  start: string,
+  kernel: ReadonlyMap<string, readonly string[]>,
+): Comparison {
   let closest: { readonly end: Ended; readonly parting: Parting; readonly score: number } | undefined;
   let lost: string | undefined;
   for (const end of ends) {
     const { parting, score } = partingOf(kernel, linesOfWalk(end, start));
-    if (parting === undefined) return { kind: "agrees", way: end, depends };
+    if (parting === undefined) return { kind: "agrees", way: end };
     // What it does not follow it says, and the kernel goes on. Of too many branches it names one for all.
     const { outcome } = end;
     const whole = parting.same >= parting.walk.length - 1;
@@ -50,8 +71,8 @@ export function compareWalk(
     if (closest === undefined || score > closest.score) closest = { end, parting, score };
   }
   if (lost !== undefined) return { kind: "not compared", why: lost };
-  if (closest === undefined) return { kind: "not compared", why: "the walk has no end" };
-  return { kind: "differs", end: closest.end, parting: closest.parting };
+  const none: Parting = { place: start, kernel: kernel.get(start) ?? [], walk: [], same: 0 };
+  return { kind: "differs", end: closest?.end, parting: closest?.parting ?? none };
 }
 
 /** Where they part first, if they do, and how many lines they share in all. */

@@ -20,7 +20,8 @@ export function formatVerification(
     }
     const ways = walk.ends.length > 1 ? `: it went one of the ${walk.ends.length} ways that the walk has` : "";
     lines.push("", `Agreed: the kernel did what the walk says${ways}`);
-    if (comparison.depends) lines.push("What the walk did not know, the packet has decided.");
+    if (walk.ends.some(({ state }) => state.assumptions.length > 0))
+      lines.push("What the walk did not know, the packet has decided.");
   } else if (comparison.kind === "not compared") {
     lines.push(`Not compared: the walk does not follow every way: ${comparison.why}`);
   } else {
@@ -28,7 +29,7 @@ export function formatVerification(
     lines.push(
       ...partingLines(comparison.parting),
       "",
-      `The walk goes on to: ${JSON.stringify(comparison.end.outcome)}`,
+      `The walk goes on to: ${JSON.stringify(comparison.end?.outcome)}`,
     );
   }
   lines.push(`The sender saw: ${reactionText(reaction)}`);

@@ -8,7 +8,7 @@ import { errorText } from "../../telemetry/log.ts";
 import { type Cluster, type Ended, type Question, stepsOf, type Walk, walkCluster } from "../walk/index.ts";
 import type { World } from "../walk/world.ts";
 import { type Account, accountOf, sortSteps } from "./account.ts";
-import { type Comparison, compareWalk } from "./compare.ts";
+import { type Comparison, compareWith } from "./compare.ts";
 import { Tracing } from "./tracing.ts";
 
 /** What became of it. */
@@ -32,9 +32,11 @@ const pause = 20;
  * Sends one packet, and one alone. In every network namespace that the walk may come to, a table of our own traces
  * exactly that packet; it is gone when this returns, and whatever else ends the process. Nothing else is changed.
  *
+ * @param prepare makes the places; each walk uses up how much work is done with them.
  * @throws {RangeError} if the packet cannot be sent from here; what sending and tracing throw: EPERM without CAP_NET_ADMIN.
  */
-export async function verify(cluster: Cluster, question: Question, signal: AbortSignal): Promise<Verification> {
+export async function verify(prepare: () => Cluster, question: Question, signal: AbortSignal): Promise<Verification> {
+  const cluster = prepare();
   const namespaces = namespacesOf(cluster);
   const start = cluster.world(question.place ?? "") ?? cluster.worlds[0];
   if (start === undefined) throw new RangeError("there is no place to send from");
@@ -88,9 +90,9 @@ export async function verify(cluster: Cluster, question: Question, signal: Abort
     ...question,
     packet: { ...packet, ...(isEcho(packet.protocol) ? {} : { sourcePort: sender.sourcePort }) },
   };
-  const walk = walkCluster(cluster, asked, { everyBranch: true });
+  const walk = walkCluster(cluster, asked);
   const nameOf = (place: string, index: number) => cluster.world(place)?.linkName(index) ?? String(index);
-  const comparison = compareWalk(walk, accounts, nameOf);
+  const comparison = compareWith((options) => walkCluster(prepare(), asked, options), walk.place, accounts, nameOf);
   return {
     walk,
     comparison,

@@ -9,6 +9,8 @@ import type { World } from "./world.ts";
 export interface Recording {
   /** True to record rules that did not match, too. */
   readonly everyRule: boolean;
+  /** Says after each rule whether a packet that met it so is followed further; all are if not given. */
+  readonly keep?: (state: State) => boolean;
 }
 
 /** What becomes of packets: those that go on, and those whose way has ended. */
@@ -96,6 +98,7 @@ function runChain(
       for (const result of runRule(rule, state, where, world)) {
         const { verdict } = result;
         const after = recorded(result, rule, i + 1, recording);
+        if (verdict.kind !== "miss" && recording.keep?.(after) === false) continue;
         if (verdict.kind === "miss" || verdict.kind === "continue") next.push(after);
         else if (verdict.kind === "return") returned.push(after);
         else if (verdict.kind === "jump" || verdict.kind === "goto") {

@@ -30,6 +30,8 @@ export interface WalkOptions {
   readonly everyBranch?: boolean;
   /** How many rules, and choices at random, are looked at before the rest is said to be unknown: 1,000,000 if not given. */
   readonly steps?: number;
+  /** Follow only those ways further of which this says so, after each rule that matched. */
+  readonly keep?: (state: State) => boolean;
   /** Follow the answers, too, of packets that somebody takes. */
   readonly answers?: boolean;
 }
@@ -67,7 +69,10 @@ export function walk(snapshots: Snapshot | readonly Snapshot[], question: Questi
 
 /** As {@link walk}, with the places of snapshots that were prepared before. */
 export function walkCluster(cluster: Cluster, question: Question, options: WalkOptions = {}): Walk {
-  const setting: Setting = { cluster, recording: { everyRule: options.everyRule ?? false } };
+  const setting: Setting = {
+    cluster,
+    recording: { everyRule: options.everyRule ?? false, ...(options.keep && { keep: options.keep }) },
+  };
   const places = cluster.worlds.map(({ place, role }) => ({ place, role }));
   const { world, state, ended } = begin(cluster, question, options.everyBranch ?? false);
   const about = { packet: state.packet, place: world.place, places };
