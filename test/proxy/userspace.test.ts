@@ -263,67 +263,6 @@ test("the proxy's own address answers nobody who does not come through a service
   }
 });
 
-test("its addresses are told of when they are gone, come back, and go with the last connection after cleanup", async () => {
-  const port = await listen("127.0.0.2", (socket) => void socket.pipe(socket));
-  await serve("TCP", 80, [["127.0.0.2", port]]);
-  node.exec("ip", ["address", "delete", "169.254.96.96/32", "dev", "lo"]);
-  assert.deepEqual(await mode.audit(signal), [{ what: "address 169.254.96.96: gone" }]);
-  await serve("TCP", 80, [["127.0.0.2", port]]);
-  assert.deepEqual(await mode.audit(signal), []);
-
-  const client = dial(80);
-  client.write("?");
-  await once(client, "data");
-  // As with the rules of another mode: where no rule needs the connection tracker, the kernel ends translations.
-  node.exec("nft", ["table ip other { chain c { type nat hook prerouting priority 0; ct state new; }; }"]);
-  await userspace.cleanup();
-  await sleep(3500);
-  client.write("?");
-  await once(client, "data", { signal: AbortSignal.timeout(2000) });
-  const there = () => {
-    using socket = openRoute();
-    return listAddresses(socket).some(({ address }) => address === "169.254.96.96");
-  };
-  assert.equal(there(), true);
-  client.end();
-  await once(client, "close");
-  await sleep(100);
-  assert.equal(there(), false);
-});
-
-test("modes iptables and userspace take over each other's chains, and neither removes what the other uses", async () => {
-  const port = await listen("127.0.0.2", (socket) => socket.end("here"));
-  const [key, decision] = entry("TCP", 80, [["127.0.0.2", port]]);
-  const desired = { settings, decisions: new Map([[key, { ...decision, cluster: decision.cluster }]]) };
-  const served = async () => assert.equal(await text(dial(80)), "here");
-  node.exec("sysctl", ["-qw", "net.ipv4.conf.all.route_localnet=1"]);
-  const factories = {
-    iptables: iptablesFactory("legacy"),
-    userspace: userspaceFactory([inIptables("legacy")]),
-  };
-  const iptables = await factories.iptables.create();
-  const overIptables = await factories.userspace.create();
-  await iptables.replace(desired, signal);
-  await factories.userspace.cleanup();
-  assert.deepEqual(await iptables.audit(signal), []);
-  await served();
-  await overIptables.replace(desired, signal);
-  await factories.iptables.cleanup();
-  assert.deepEqual(await overIptables.audit(signal), []);
-  await served();
-  const [at] = /169\.254\.96\.96:(\d+)/.exec(node.exec("ss", ["-Hltn", "src", "169.254.96.96"])) ?? [];
-  const to = { to: parseAddress("169.254.96.96"), port: Number(at?.split(":")[1]), timeout: 200 };
-  assert.equal((await attemptTcp(node, to)).kind, "silent");
-  await iptables.replace(desired, signal);
-  await factories.userspace.cleanup();
-  assert.deepEqual(await iptables.audit(signal), []);
-  await overIptables.replace(desired, signal);
-  await factories.userspace.cleanup();
-  assert.doesNotMatch(node.exec("iptables-legacy-save", []), /KUBE-S/);
-  iptables.close();
-  overIptables.close();
-});
-
 test("connections beyond the limit are reset, and taken again once others have ended", async () => {
   const port = await listen("127.0.0.2", (socket) => void socket.pipe(socket));
   const narrow = await narrowMode({ connections: 3 });
@@ -405,4 +344,67 @@ test("another configuration of the mode drops no connection and no UDP client", 
   assert.equal(await echo(), seen);
   next.close();
   client.destroy();
+});
+
+// From here on proxies retire, and take the addresses along some seconds later.
+
+test("its addresses are told of when they are gone, come back, and go with the last connection after cleanup", async () => {
+  const port = await listen("127.0.0.2", (socket) => void socket.pipe(socket));
+  await serve("TCP", 80, [["127.0.0.2", port]]);
+  node.exec("ip", ["address", "delete", "169.254.96.96/32", "dev", "lo"]);
+  assert.deepEqual(await mode.audit(signal), [{ what: "address 169.254.96.96: gone" }]);
+  await serve("TCP", 80, [["127.0.0.2", port]]);
+  assert.deepEqual(await mode.audit(signal), []);
+
+  const client = dial(80);
+  client.write("?");
+  await once(client, "data");
+  // As with the rules of another mode: where no rule needs the connection tracker, the kernel ends translations.
+  node.exec("nft", ["table ip other { chain c { type nat hook prerouting priority 0; ct state new; }; }"]);
+  await userspace.cleanup();
+  await sleep(3500);
+  client.write("?");
+  await once(client, "data", { signal: AbortSignal.timeout(2000) });
+  const there = () => {
+    using socket = openRoute();
+    return listAddresses(socket).some(({ address }) => address === "169.254.96.96");
+  };
+  assert.equal(there(), true);
+  client.end();
+  await once(client, "close");
+  await sleep(100);
+  assert.equal(there(), false);
+});
+
+test("modes iptables and userspace take over each other's chains, and neither removes what the other uses", async () => {
+  const port = await listen("127.0.0.2", (socket) => socket.end("here"));
+  const [key, decision] = entry("TCP", 80, [["127.0.0.2", port]]);
+  const desired = { settings, decisions: new Map([[key, { ...decision, cluster: decision.cluster }]]) };
+  const served = async () => assert.equal(await text(dial(80)), "here");
+  node.exec("sysctl", ["-qw", "net.ipv4.conf.all.route_localnet=1"]);
+  const factories = {
+    iptables: iptablesFactory("legacy"),
+    userspace: userspaceFactory([inIptables("legacy")]),
+  };
+  const iptables = await factories.iptables.create();
+  const overIptables = await factories.userspace.create();
+  await iptables.replace(desired, signal);
+  await factories.userspace.cleanup();
+  assert.deepEqual(await iptables.audit(signal), []);
+  await served();
+  await overIptables.replace(desired, signal);
+  await factories.iptables.cleanup();
+  assert.deepEqual(await overIptables.audit(signal), []);
+  await served();
+  const [at] = /169\.254\.96\.96:(\d+)/.exec(node.exec("ss", ["-Hltn", "src", "169.254.96.96"])) ?? [];
+  const to = { to: parseAddress("169.254.96.96"), port: Number(at?.split(":")[1]), timeout: 200 };
+  assert.equal((await attemptTcp(node, to)).kind, "silent");
+  await iptables.replace(desired, signal);
+  await factories.userspace.cleanup();
+  assert.deepEqual(await iptables.audit(signal), []);
+  await overIptables.replace(desired, signal);
+  await factories.userspace.cleanup();
+  assert.doesNotMatch(node.exec("iptables-legacy-save", []), /KUBE-S/);
+  iptables.close();
+  overIptables.close();
 });
