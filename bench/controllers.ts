@@ -105,7 +105,7 @@ function readyPods(api: Api): number {
 }
 
 async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 if (import.meta.main) {

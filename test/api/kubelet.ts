@@ -92,9 +92,13 @@ export function runKubelets(api: Api, nodes: readonly string[], options: Kubelet
       if (!broken) later(ready, () => set(true));
     });
   };
+  let version = -1;
   const look = () => {
     if (signal.aborted) return;
-    for (const pod of api.list("pods")) {
+    const changes = api.store.log("pods").after(version, Number.POSITIVE_INFINITY);
+    version = api.store.version;
+    for (const pod of changes?.flatMap(({ type, object }) => (type === "DELETED" ? [] : [object])) ??
+      api.list("pods")) {
       const { namespace = "", name, uid, deletionTimestamp } = pod.metadata;
       if (textAt(pod, "spec", "nodeName") === "") continue;
       const key = `${uid}${deletionTimestamp === undefined ? "" : "/ending"}`;
