@@ -1,7 +1,7 @@
 /**
  * Connections for tests of what must not break any, as a program: `load.ts serve PORT` echoes;
  * `load.ts load ADDRESS PORT PAUSE` keeps 100 connections talking, each with pauses of so many milliseconds, and opens new
- * ones all the time, until its input ends, then prints a {@link LoadReport}.
+ * ones all the time, with pauses of a tenth of that, until its input ends, then prints a {@link LoadReport}.
  */
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -80,7 +80,7 @@ class Load {
       const socket = connect(this.#at);
       if (await this.#exchange(socket, "new connection")) this.#connections++;
       socket.destroy();
-      await sleep(2);
+      await sleep(this.#pause / 10);
     }
   }
 

@@ -10,7 +10,10 @@ import { assertUnbroken, configuration, makeMachine, removed, underLoad } from "
 
 /** Milliseconds of load after each switch. */
 const lull = 500;
-/** Milliseconds between two exchanges on each long connection: this machine is slow. */
+/**
+ * Milliseconds between two exchanges on each long connection. This machine is slow, so a test takes minutes, in which no
+ * port of a client should be used twice: what that does soon after mode ipvs was left is in docs/modes/ipvs.md.
+ */
 const pause = 500;
 
 /** Does something under load from the node and from elsewhere, 100 long connections each, none of which may break. */
