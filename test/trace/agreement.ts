@@ -60,6 +60,11 @@ export class Tally {
     }
   }
 
+  /** What pairs depend on. */
+  get reasons(): readonly string[] {
+    return [...this.#reasons.keys()];
+  }
+
   /** What has been counted, in a line. */
   toString(): string {
     const share = this.pairs === 0 ? 0 : (100 * this.depends) / this.pairs;

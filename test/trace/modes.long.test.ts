@@ -30,6 +30,8 @@ const factories: readonly (readonly [string, ModeFactory])[] = [
   ["userspace", userspace],
 ];
 
+const totals = { pairs: 0, depends: 0 };
+
 for (const [label, factory] of factories) {
   test(`${label}: every flow file`, async (context) => {
     using cast = new Cast(`walks-${label.replaceAll(/\W/g, "")}`);
@@ -55,9 +57,21 @@ for (const [label, factory] of factories) {
       mode.close();
     }
     context.diagnostic(`seed ${seed}: ${tally}`);
-    assert.ok(tally.depends < tally.pairs / 100, String(tally));
+    totals.pairs += tally.pairs;
+    totals.depends += tally.depends;
+    // Whom session affinity of iptables remembers is not in a snapshot. Nothing else is unknown.
+    assert.deepEqual(
+      tally.reasons.filter((each) => !/the client is remembered by list|too many/.test(each)),
+      [],
+    );
   });
 }
+
+test("less than one in a hundred of them depends on something", (context) => {
+  const share = (100 * totals.depends) / totals.pairs;
+  context.diagnostic(`${totals.pairs} pairs, ${share.toFixed(2)} % depend on something`);
+  assert.ok(share < 1);
+});
 
 /** The rows of a file, and as many other pairs of a place and a target, or something near one. */
 function shotsOf(cast: Cast, file: FlowFile, random: Random): readonly Shot[] {
