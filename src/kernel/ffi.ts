@@ -88,6 +88,7 @@ const prototypes = {
   getsockopt: "int getsockopt(int, int, int, void *, void *)",
   close: "int close(int)",
   open: "int open(const char *, int, uint32_t)",
+  memfdCreate: "int memfd_create(const char *, uint32_t)",
   ioctl: "int ioctl(int, uint64_t, void *)",
   setns: "int setns(int, int)",
   unshare: "int unshare(int)",
@@ -245,6 +246,16 @@ export function close(fd: number): void {
 /** `open(2)`: a new file descriptor. Pass {@link O}.cloexec. `mode` counts for files that it creates. */
 export function open(path: string, flags: number, mode = 0o600): number {
   return checked("open", library().calls.open(withoutNul(path), flags, mode), path);
+}
+
+/**
+ * `memfd_create(2)`: a file in memory, gone with its last descriptor; closed in programs that this process starts.
+ *
+ * @param name what `/proc/PID/fd` shows; at most 249 bytes.
+ */
+export function memfdCreate(name: string): number {
+  const closeOnExec = 1;
+  return checked("memfdCreate", library().calls.memfdCreate(withoutNul(name), closeOnExec), name);
 }
 
 /** `ioctl(2)` with a structure that the kernel reads or writes. @returns the call's result. */

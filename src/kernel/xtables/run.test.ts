@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { run } from "./run.ts";
 
@@ -12,11 +15,26 @@ test("input of any length arrives whole", async () => {
 });
 
 test("a program that stops reading ends with its own status and words", async () => {
-  function* endless() {
-    for (;;) yield "x".repeat(1000);
-  }
+  const input = new Array<string>(1000).fill("x".repeat(1000));
   const script = "head -c 10 >/dev/null; echo no >&2; exit 3";
-  assert.deepEqual(await run("sh", ["-c", script], { input: endless() }), { status: 3, output: "", errors: "no\n" });
+  assert.deepEqual(await run("sh", ["-c", script], { input }), { status: 3, output: "", errors: "no\n" });
+});
+
+test("a program starts when its input is whole", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ptl-run-"));
+  try {
+    const mark = join(folder, "started");
+    function* slow() {
+      for (let i = 0; i < 5; i++) {
+        assert(!existsSync(mark));
+        yield "x".repeat(100_000);
+      }
+    }
+    const { output } = await run("sh", ["-c", 'touch "$0"; wc -c', mark], { input: slow() });
+    assert.deepEqual([output, existsSync(mark)], ["500000\n", true]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("output can be taken as it comes, and refused", async () => {

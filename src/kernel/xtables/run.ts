@@ -1,12 +1,16 @@
-/** Runs one of the xtables programs: no shell, no locale, input streamed, output bounded or streamed. */
+/** Runs one of the xtables programs: no shell, no locale, input whole before it starts, output bounded or streamed. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { pipeline } from "node:stream/promises";
+import { closeSync, writeSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { memfdCreate } from "../ffi.ts";
 
 /** What to run a program with. */
 export interface RunOptions {
-  /** Text for the standard input, written as fast as the program reads it. */
+  /**
+   * Text for the standard input. The program starts when all of it is made: it holds the lock of all xtables programs
+   * while it reads, and `iptables-legacy-restore -w 5` takes a wait for its input 5 s later for the input's end.
+   */
   readonly input?: Iterable<string>;
   /** Takes the standard output piece by piece; without it the output is kept. */
   readonly onOutput?: (piece: string) => void;
@@ -24,7 +28,7 @@ export interface RunResult {
   readonly errors: string;
 }
 
-/** Input is handed over in pieces of about this many characters. */
+/** Input is written in pieces of about this many characters. */
 const pieceLength = 65_536;
 /** Milliseconds that making input may keep the event loop. */
 const slice = 10;
@@ -39,8 +43,9 @@ const errorsLimit = 65_536;
  */
 export async function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   options.signal?.throwIfAborted();
+  const input = options.input && (await inMemory(options.input, options.signal));
   const child = spawn(program, args, {
-    stdio: "pipe",
+    stdio: [input ?? "ignore", "pipe", "pipe"],
     env: {
       PATH: `${process.env.PATH ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`,
       LC_ALL: "C",
@@ -48,6 +53,7 @@ export async function run(program: string, args: readonly string[], options: Run
       ...(process.env.XTABLES_LOCKFILE !== undefined && { XTABLES_LOCKFILE: process.env.XTABLES_LOCKFILE }),
     },
   });
+  if (input !== undefined) closeSync(input);
   const ended = once(child, "close") as Promise<[number | null, string | null]>;
   ended.catch(() => {});
   const kill = () => child.kill();
@@ -55,7 +61,7 @@ export async function run(program: string, args: readonly string[], options: Run
   let output = "";
   let errors = "";
   let failure: unknown;
-  child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+  child.stdout?.setEncoding("utf8").on("data", (piece: string) => {
     if (options.onOutput === undefined) {
       if (output.length < outputLimit) output += piece;
       return;
@@ -64,22 +70,13 @@ export async function run(program: string, args: readonly string[], options: Run
       options.onOutput(piece);
     } catch (error) {
       failure ??= error;
-      child.stdout.destroy();
+      child.stdout?.destroy();
       child.kill();
     }
   });
-  child.stderr.setEncoding("utf8").on("data", (piece: string) => {
+  child.stderr?.setEncoding("utf8").on("data", (piece: string) => {
     if (errors.length < errorsLimit) errors += piece;
   });
-  try {
-    await pipeline(pieces(options.input ?? []), child.stdin);
-  } catch (error) {
-    // A program that refuses its input closes it early; its exit status and words tell why.
-    if (!isClosed(error)) {
-      failure ??= error;
-      child.kill();
-    }
-  }
   try {
     const [status] = await ended;
     if (failure !== undefined) throw failure;
@@ -90,25 +87,37 @@ export async function run(program: string, args: readonly string[], options: Run
   }
 }
 
-/** Gathers small texts, and lets the event loop turn before each piece and whenever making texts takes long. */
-async function* pieces(input: Iterable<string>): AsyncGenerator<string, undefined> {
+/**
+ * Writes texts into a file in memory, in pieces, and lets the event loop turn before each and whenever making texts takes
+ * long. @returns the file's descriptor, which reads from its beginning.
+ */
+async function inMemory(texts: Iterable<string>, signal: AbortSignal | undefined): Promise<number> {
+  const fd = memfdCreate("portolan-input");
+  let position = 0;
   let piece = "";
-  let start = performance.now();
-  for (const text of input) {
-    piece += text;
-    if (piece.length >= pieceLength) {
-      yield piece;
-      piece = "";
-    } else if (performance.now() - start < slice) {
-      continue;
+  const write = () => {
+    // With a position the descriptor itself stays at the file's beginning.
+    for (let bytes = Buffer.from(piece); bytes.length > 0; ) {
+      const written = writeSync(fd, bytes, 0, bytes.length, position);
+      position += written;
+      bytes = bytes.subarray(written);
     }
-    await nextTurn();
-    start = performance.now();
+    piece = "";
+  };
+  try {
+    let start = performance.now();
+    for (const text of texts) {
+      piece += text;
+      if (piece.length >= pieceLength) write();
+      else if (performance.now() - start < slice) continue;
+      await nextTurn(undefined, signal && { signal });
+      start = performance.now();
+    }
+    write();
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    signal?.throwIfAborted();
+    throw error;
   }
-  if (piece !== "") yield piece;
-}
-
-function isClosed(error: unknown): boolean {
-  const codes = ["EPIPE", "ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"];
-  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }
