@@ -8,7 +8,7 @@ import { formatWalk, type Summary, summaryOf, walkAsJson, walkAsSvg } from "../t
 import type { Snapshot } from "../trace/snapshot/index.ts";
 import { formatVerification } from "../trace/verify/report.ts";
 import { verify } from "../trace/verify/verify.ts";
-import { Cluster, type Question, walkCluster } from "../trace/walk/index.ts";
+import { Cluster, type Phase, type Question, walkCluster } from "../trace/walk/index.ts";
 import { changedCluster, formatBoth, parseChanges } from "../trace/whatif/index.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 import { choiceProblems, refuse, snapshotFlags, takeSnapshots } from "./snapshots.ts";
@@ -27,6 +27,13 @@ const flags = {
   size: intFlag(0, { help: "The packet's length in bytes, IP header included: it may be too long for a link." }),
   fragment: switchFlag(false, { help: "Routers may cut a packet that is too long (IPv4 without DF)." }),
   ttl: intFlag(0, { help: "The packet's time to live, or hop limit." }),
+  state: stringFlag(
+    "new",
+    {
+      help: "Which packet of the connection: new, its first one; established, a later one; reply, a later one of the other side. The connection is taken to be set up as its first packet goes.",
+    },
+    "state",
+  ),
   mark: stringFlag("0", { help: "The packet's mark, such as 0x4000." }, "number"),
   ...snapshotFlags,
   svg: stringFlag(
@@ -82,7 +89,7 @@ export const trace: Command = {
   name: "trace",
   summary: "Tell where a packet goes, and why, without sending it",
   description:
-    "Follows the first packet of a connection from place to place, pods and other nodes included, and the answer back: hooks, rules, sets, translations, routes, bridges, links, tunnels, listening sockets. FROM is a pod (NAMESPACE/NAME, or the beginning of a name), a node, `node` for this one, `outside`, or an address; with --in, the address of a packet that comes in by that interface. TO is a Service or pod (NAME:PORT, NAMESPACE/NAME:PORT, the port by number or name), a node (NAME:PORT) or ADDRESS:PORT, with /tcp, /udp, /sctp or /icmp. svc/, pod/ and node/ before a name say what is meant. Nothing is sent and nothing is changed (but see --verify). What cannot be told is said, and both possibilities are followed.",
+    "Follows the first packet of a connection (with --state, a later one) from place to place, pods and other nodes included, and the answer back: hooks, rules, sets, translations, routes, bridges, links, tunnels, listening sockets. FROM is a pod (NAMESPACE/NAME, or the beginning of a name), a node, `node` for this one, `outside`, or an address; with --in, the address of a packet that comes in by that interface. TO is a Service or pod (NAME:PORT, NAMESPACE/NAME:PORT, the port by number or name), a node (NAME:PORT) or ADDRESS:PORT, with /tcp, /udp, /sctp or /icmp. svc/, pod/ and node/ before a name say what is meant. Nothing is sent and nothing is changed (but see --verify). What cannot be told is said, and both possibilities are followed.",
   usage: "[flags] FROM TO",
   examples: [
     {
@@ -95,6 +102,10 @@ export const trace: Command = {
     {
       line: "portolan trace --snapshot n1.json.gz,n2.json.gz -v shop/cart shop/web:http",
       what: "every step, from the snapshots of two nodes",
+    },
+    {
+      line: "portolan trace --state reply shop/cart-7d9 shop/web:http",
+      what: "do packets of the server get back, once the connection stands?",
     },
     { line: "portolan trace --what-if rules.yaml shop/cart-7d9 shop/web", what: "what would these changes do?" },
     { line: "portolan trace --svg way.svg shop/cart-7d9 shop/web", what: "the same as a picture" },
@@ -209,6 +220,9 @@ function endsOf(values: Values, [from, to, ...more]: readonly string[]): { reado
   if (!(markOf(values) <= 0xffff_ffff)) problems.push(`--mark ${values.mark}: must be a number of 32 bits`);
   if (values.output !== "text" && values.output !== "json")
     problems.push(`--output ${values.output}: must be text or json`);
+  if (phaseOf(values) === undefined) problems.push(`--state ${values.state}: must be new, established or reply`);
+  if (values.verify && values.state !== "new")
+    problems.push(`--verify and --state ${values.state}: only a connection's first packet is sent`);
   if (values.verify && values.snapshot.length > 0)
     problems.push("--verify and --snapshot: packets are sent here and now, not in a file");
   if (values.verify && values["what-if"] !== "")
@@ -222,6 +236,12 @@ function markOf({ mark }: Values): number {
   return /^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(mark) ? Number(mark) : Number.NaN;
 }
 
+function phaseOf({ state }: Values): Phase | undefined {
+  return phases.find((each) => each === state);
+}
+
+const phases: readonly Phase[] = ["new", "established", "reply"];
+
 function questionOf(cluster: Cluster, from: From, to: To, values: Values): Question {
   const { size, ttl, fragment } = values;
   const port = values["source-port"];
@@ -233,6 +253,7 @@ function questionOf(cluster: Cluster, from: From, to: To, values: Values): Quest
   const { packet, ...where } = resolveEnds(cluster, from, to, asking);
   return {
     ...where,
+    phase: phaseOf(values) ?? "new",
     packet: {
       ...packet,
       mark: markOf(values),

@@ -64,6 +64,24 @@ test("a random choice is told as one of its endpoints, and what is not known as 
   assert.equal(status, 21);
 });
 
+test("a later packet, or one back, of a connection that is set up can be asked about, and other states are refused", async () => {
+  const ends = ["--in", "eth0", "192.0.2.5", "192.0.2.100:80"];
+  const later = await run("--state", "established", "--ttl", "64", ...ends);
+  assert.match(
+    later.out,
+    /a connection that is set up\n[\s\S]*taken to be set up[\s\S]*was seen before: it goes to 10\.0\.0\./,
+  );
+  assert.equal(later.status, 0);
+  const back = await run("--state", "reply", "-o", "json", "--ttl", "64", ...ends);
+  const { state, ways } = JSON.parse(back.out);
+  assert.equal(state, "reply");
+  type Way = { readonly outcome: { readonly kind: string }; readonly packet: { source: string; sourcePort: number } };
+  const arrived = (ways as Way[]).filter(({ outcome }) => outcome.kind === "forwarded");
+  const sources = arrived.map(({ packet: { source, sourcePort } }) => `${source}:${sourcePort}`);
+  assert.deepEqual([...new Set(sources)], ["192.0.2.100:80"]);
+  await assert.rejects(run("--state", "old", ...ends), /--state old: must be new, established or reply/);
+});
+
 test("the rule that rejects or drops is named", async () => {
   const rejected = await run("--in", "eth0", "192.0.2.66", "10.0.0.9:443");
   assert.match(rejected.out, /Result: rejected by ip shop passing rule 1, with ICMP error code 10/);

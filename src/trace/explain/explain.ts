@@ -62,7 +62,8 @@ function failuresOf(ends: readonly Ended[], context: Context): readonly Cause[] 
   return ends.flatMap((end): readonly Cause[] => {
     const { probability, assumptions, place } = end.state;
     const reason = reasonOf(end, context);
-    if (reason !== undefined) return [{ ...reason, share: probability, assumptions, place, answer: false }];
+    if (reason !== undefined)
+      return [{ ...reason, share: probability, assumptions, place, answer: end.state.awaited !== undefined }];
     return (end.answers ?? []).flatMap((answer): readonly Cause[] => {
       const lost = reasonOf(answer, context);
       if (lost === undefined) return [];
@@ -82,7 +83,7 @@ function notesOf({ outcome, state }: Ended, { names, frontEnd, cluster }: Contex
       ? [`the pods of ${node} are in no snapshot: take it there, without --alone`]
       : [`there is no snapshot of ${node}, where it would go on: add it with --snapshot`];
   }
-  if (outcome.kind !== "delivered" || frontEnd === undefined) return [];
+  if (outcome.kind !== "delivered" || state.awaited !== undefined || frontEnd === undefined) return [];
   const { address, port } = outcome.to;
   const world = cluster.world(state.place);
   const isEndpoint = names.endpoints(frontEnd).some((each) => each.address === address && each.port === port);

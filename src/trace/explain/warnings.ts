@@ -28,7 +28,12 @@ export function masqueraded({ packet, ends }: Walk, { names, frontEnd }: Context
   if (frontEnd?.kind !== "cluster IP" || !names.isPod(packet.source)) return [];
   return ends.flatMap(({ outcome, state }) => {
     // To itself a pod must be masqueraded, or it would not take the answer.
-    if (outcome.kind !== "delivered" || outcome.to.source === packet.source || outcome.to.address === packet.source)
+    if (
+      outcome.kind !== "delivered" ||
+      state.awaited !== undefined ||
+      outcome.to.source === packet.source ||
+      outcome.to.address === packet.source
+    )
       return [];
     const node = stepsOf(state).find((step) => step.kind === "place" && step.role === "node");
     const where = node?.kind === "place" ? node.place : state.place;

@@ -8,6 +8,7 @@ export function walkAsJson(walk: Walk, explanation?: Explanation): string {
   const document = {
     schemaVersion: 1,
     summary: summaryOf(walk),
+    state: walk.phase,
     packet: walk.packet,
     place: walk.place,
     places: walk.places,

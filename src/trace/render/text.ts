@@ -35,7 +35,8 @@ interface Telling extends StepStyle {
 export function formatWalk(walk: Walk, { verbose, explanation }: TextOptions): string {
   const story = storyOf(walk);
   const telling: Telling = { verbose, places: walk.places.length > 1, story, explanation };
-  const title = explanation === undefined ? [] : [`${explanation.from} → ${explanation.to}`, ""];
+  const title =
+    explanation === undefined ? [] : [`${explanation.from} → ${explanation.to}${phaseTitle[walk.phase]}`, ""];
   const lines = [...title, ...stepLines(story.common, telling), ""];
   const apart = story.groups.some(({ ends }) => ends.some((each) => ownSteps(each, story).length > 0));
   if (apart) {
@@ -47,6 +48,12 @@ export function formatWalk(walk: Walk, { verbose, explanation }: TextOptions): s
   lines.push(...answerLines(walk, telling), ...resultLines(walk, telling));
   return `${lines.join("\n")}\n`;
 }
+
+const phaseTitle = {
+  new: "",
+  established: ", a connection that is set up",
+  reply: ", a packet back in a connection that is set up",
+} as const;
 
 function groupLines(group: Group, index: number, telling: Telling): readonly string[] {
   const { ends, probability } = group;
@@ -141,7 +148,8 @@ function conclusionOf({ ends }: Group, { explanation, places }: Telling): Conclu
 }
 
 /** Whether the other side sees the sender. */
-function sourceLines({ packet }: Walk, ends: readonly Ended[]): readonly string[] {
+function sourceLines({ packet, phase }: Walk, ends: readonly Ended[]): readonly string[] {
+  if (phase === "reply") return [];
   const sources = new Set(ends.flatMap(({ outcome }) => ("to" in outcome ? [outcome.to.source] : [])));
   const [only] = sources;
   if (sources.size === 0) return [];

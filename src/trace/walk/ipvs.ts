@@ -11,7 +11,8 @@ import type { Passage } from "./chain.ts";
 import { ftpPort, portAt, schedule, serviceFor } from "./ipvs/choice.ts";
 import { hasPorts, type Packet } from "./packet.ts";
 import { usableHops } from "./routing.ts";
-import { assuming, type State, type Way, withStep } from "./state.ts";
+import { assuming, type BalancedFlow, type State, type Way, withStep } from "./state.ts";
+import { sameTuple } from "./track.ts";
 import type { World } from "./world.ts";
 
 /** The hooks at which packets meet virtual services, and the priorities there (`NF_IP_PRI_NAT_*`). */
@@ -83,7 +84,8 @@ function balanceOne(hook: keyof typeof ipvsPriority, state: State, world: World)
   if (service === undefined) return pass(state);
   if (service === "open") return unknown(state, "the port that an IPVS service is found by is not known");
   const name = `IPVS ${formatService(service.key)}`;
-  if (state.connection?.entry !== undefined) return continued(hook, name, service, state, world);
+  const before = knownTo(state, world);
+  if (before !== undefined || state.midst) return continued(hook, name, service, before, state, world);
   const { choices, how, none } = schedule(service, world);
   const parts = choices.map(({ destination, share, choice }) => {
     const text = `${name} (${how})`;
@@ -112,16 +114,30 @@ function leave(name: string, { key }: BalancedService, state: State): Balanced {
   };
 }
 
-/** A packet of a connection that IPVS knows: it goes where the first one went, which the tracker remembers. */
+type Answering = BalancedFlow["answering"];
+
+/** Who answers a connection that IPVS knows: the tracker remembers, or this walk's first packet went there. */
+function knownTo({ connection, balancedFlows = [], packet, midst }: State, { place }: World): Answering | undefined {
+  if (connection?.entry !== undefined) {
+    const { source, sourcePort } = connection.entry.reply;
+    return { address: source, ...(sourcePort !== undefined && { port: sourcePort }) };
+  }
+  if (!midst) return undefined;
+  return balancedFlows.find((flow) => flow.place === place && sameTuple(flow.asked, packet))?.answering;
+}
+
+/** A packet of a connection that IPVS knows: it goes where the first one went. */
 function continued(
   hook: keyof typeof ipvsPriority,
   name: string,
   service: BalancedService,
+  before: Answering | undefined,
   state: State,
   world: World,
 ): Balanced {
-  const { source, sourcePort } = state.connection?.entry?.reply ?? {};
-  const destination = service.destinations.find(({ address, port }) => address === source && port === sourcePort);
+  const destination = service.destinations.find(
+    ({ address, port }) => address === before?.address && port === before.port,
+  );
   if (destination === undefined) return unknown(state, `to whom ${name} sends this connection is not in the snapshot`);
   return dispatch(hook, `${name} (as before)`, undefined, service, destination, state, world);
 }

@@ -107,8 +107,8 @@ export function networkHeader(packet: Packet): Bytes {
   return header.put(8, addressBytes(source)).put(24, addressBytes(destination));
 }
 
-/** The flags of the first packet of a TCP connection, and of the answer to it. */
-export const tcpFlags = { syn: 0x02, synAck: 0x12 } as const;
+/** The flags of the first packet of a TCP connection, of the answer to it, and of packets after those. */
+export const tcpFlags = { syn: 0x02, synAck: 0x12, ack: 0x10 } as const;
 
 /** The transport header of a packet: ports, TCP's flags where they are known, the type of an echo. */
 export function transportHeader(packet: Packet, flags: number | undefined): Bytes {

@@ -45,6 +45,12 @@ export interface Tuple {
 export interface Tracked extends TrackedFlow {
   readonly place: string;
   readonly mark: number;
+  /** An answer has passed, too: further packets are of state `established`. */
+  readonly answered?: true;
+  /** It is in the snapshot as well. */
+  readonly real?: true;
+  /** Its packet is a tunnel's: answers to what it carries are other connections. */
+  readonly carries?: true;
 }
 
 /** A connection that IPVS of a place sends elsewhere: answers from there get the address that was asked. */
@@ -208,6 +214,8 @@ export interface State {
   readonly narrow?: Narrow;
   /** An answer: to whom it must come, and as what. */
   readonly awaited?: Awaited;
+  /** It comes after the handshake of its connection: of TCP's flags it has ACK alone. */
+  readonly midst?: true;
   /** Absent before the tracker has seen it. */
   readonly connection?: Connection;
   /** The index of the interface that it came in by; absent for packets of this machine. */
@@ -279,12 +287,12 @@ export function stateKey(state: State): string {
   const { packet, connection, input, port, way, balanced, proxy, touched, traced } = state;
   const { original, ...rest } = connection ?? {};
   const settled = original === undefined ? null : [packetKey(original), rest];
-  const { place, frame, tracked, routers, inner, widest, narrow } = state;
+  const { place, frame, tracked, routers, inner, widest, narrow, balancedFlows } = state;
   return JSON.stringify([
     packetKey(packet),
     settled,
     [input, port, way, balanced, proxy, touched, traced],
-    [place, frame, tracked, routers, widest, narrow, inner && [inner.vni, stateKey(inner.state)]],
+    [place, frame, tracked, balancedFlows, routers, widest, narrow, inner && [inner.vni, stateKey(inner.state)]],
   ]);
 }
 

@@ -4,7 +4,7 @@ import { statusBit } from "../../kernel/conntrack/index.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { hasPorts, type Packet, protocolNumber, samePacket } from "./packet.ts";
-import { type Connection, type State, type TrackedFlow, type Tuple, withStep } from "./state.ts";
+import { type Connection, type State, type Tracked, type TrackedFlow, type Tuple, withStep } from "./state.ts";
 import type { World } from "./world.ts";
 
 /** What was found for a packet. */
@@ -37,7 +37,22 @@ export function track(world: World, state: State): State {
   };
   if (found === undefined) return { ...state, connection };
   const { direction, original, reply, real } = found;
-  return withStep({ ...state, connection }, { kind: "tracked", direction, original, reply, real });
+  const tracked = direction === "reply" ? withAnswer(world, state.tracked, found) : state.tracked;
+  return withStep({ ...state, connection, tracked }, { kind: "tracked", direction, original, reply, real });
+}
+
+/** Remembers that an answer has passed (`IPS_SEEN_REPLY`). */
+function withAnswer(world: World, tracked: readonly Tracked[], { original, reply, mark, real }: Found): Tracked[] {
+  const { place } = world;
+  const isIt = (each: Tracked) =>
+    each.place === place && sameTuple(each.original, original) && sameTuple(each.reply, reply);
+  const carries = tracked.some((each) => isIt(each) && each.carries);
+  const entry: Tracked = {
+    ...{ place, original, reply, mark, answered: true },
+    ...(real && { real }),
+    ...(carries && { carries }),
+  };
+  return [...tracked.filter((each) => !isIt(each)), entry];
 }
 
 /** Translates a packet of a connection that is known, as its first one was (`nf_nat_packet`). */
@@ -66,9 +81,11 @@ export function confirm(world: World, state: State): State {
     original: tupleOf(connection.original),
     reply: inverse(tupleOf(packet)),
     mark: connection.mark,
+    ...(state.inner !== undefined && { carries: true as const }),
   };
   const known = tracked.some(
-    (each) => each.place === entry.place && same(each.original, entry.original) && same(each.reply, entry.reply),
+    (each) =>
+      each.place === entry.place && sameTuple(each.original, entry.original) && sameTuple(each.reply, entry.reply),
   );
   return known ? state : { ...state, tracked: [...tracked, entry] };
 }
@@ -93,11 +110,11 @@ export function answerTo(packet: Packet): Packet {
 
 function inWalk(world: World, { packet, tracked }: State): Found | undefined {
   const tuple = tupleOf(packet);
-  for (const { place, original, reply, mark } of tracked) {
+  for (const { place, original, reply, mark, answered = false, real = false } of tracked) {
     if (place !== world.place) continue;
     // An answer is recognised first: where nothing is translated, a packet to oneself is like its answer.
-    if (same(reply, tuple)) return { original, reply, mark, direction: "reply", answered: true, real: false };
-    if (same(original, tuple)) return { original, reply, mark, direction: "original", answered: false, real: false };
+    if (sameTuple(reply, tuple)) return { original, reply, mark, direction: "reply", answered: true, real };
+    if (sameTuple(original, tuple)) return { original, reply, mark, direction: "original", answered, real };
   }
   return undefined;
 }
@@ -110,7 +127,7 @@ function inSnapshot(world: World, packet: Packet): Found | undefined {
   const entry = entriesOf(world.snapshot).get(keyOf(tuple));
   if (entry === undefined || isOver(entry)) return undefined;
   const { original, reply, mark, status } = entry;
-  const direction = same(original, tuple) ? "original" : "reply";
+  const direction = sameTuple(original, tuple) ? "original" : "reply";
   const answered = direction === "reply" || (status & statusBit.seenReply) !== 0;
   return { original, reply, mark, direction, answered, real: true };
 }
@@ -162,7 +179,8 @@ function inverse({ source, destination, protocol, sourcePort, destinationPort }:
   };
 }
 
-function same(a: Tuple, b: Tuple): boolean {
+/** Whether two tuples are of the same packets. */
+export function sameTuple(a: Tuple, b: Tuple): boolean {
   return (
     a.source === b.source &&
     a.destination === b.destination &&

@@ -3,9 +3,10 @@ import { type Address, familyOf, isLoopback } from "../../net/address.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { join } from "./chain.ts";
 import { Cluster } from "./cluster.ts";
+import { failed, type Phase, settled, setUp } from "./midst.ts";
 import type { Packet } from "./packet.ts";
 import { usableHops } from "./routing.ts";
-import { type Ended, joinStates, type PlaceRole, type State, withStep } from "./state.ts";
+import { type Awaited, type Ended, joinStates, type PlaceRole, type State, withStep } from "./state.ts";
 import { answerTo } from "./track.ts";
 import { arrived } from "./way/link.ts";
 import { eachOnward, type Move, type Onward, type Setting } from "./way/onward.ts";
@@ -13,13 +14,15 @@ import { received } from "./way/receive.ts";
 import { sent } from "./way/send.ts";
 import type { World } from "./world.ts";
 
-/** What is asked: a connection's first packet. */
+/** What is asked: a connection's first packet, if nothing else is said. */
 export interface Question {
   readonly packet: Omit<Packet, "source" | "mark" | "priority"> & { readonly source?: Address; readonly mark?: number };
   /** The name of the place where it begins; without it, the first one's. */
   readonly place?: string;
   /** The name of the interface that it comes in by there; absent: a program of that place sends it. */
   readonly input?: string;
+  /** Which packet of the connection is followed: the first one if not given. The others are of {@link packet}'s connection. */
+  readonly phase?: Phase;
 }
 
 /** Settings of a walk. */
@@ -38,8 +41,11 @@ export interface WalkOptions {
 
 /** All ways that the packet may go. Their probabilities add up to 1 where none of them assumes anything. */
 export interface Walk {
+  /** Which packet of its connection was followed. */
+  readonly phase: Phase;
+  /** The connection's packet as whoever opens it sends it. */
   readonly packet: Packet;
-  /** Where it begins. */
+  /** Where that begins. */
   readonly place: string;
   /** The places that it may come to, with what they are. */
   readonly places: readonly { readonly place: string; readonly role: PlaceRole }[];
@@ -57,7 +63,8 @@ const circle = {
 const mostAnswers = 256;
 
 /**
- * Follows the first packet of a connection. Nothing is sent, and nothing is looked up but in the snapshots.
+ * Follows a packet of a connection: the first one if nothing else is said. For later ones the connection is taken to have
+ * been set up as a first packet and the answer to it go now, with what the trackers then remember. Nothing is sent, and nothing is looked up but in the snapshots.
  *
  * @param snapshots what is known: of one node, or of several that make a cluster; each with the pods in it.
  * @throws {RangeError} if they have no such place or interface, or no source address for the packet.
@@ -75,16 +82,59 @@ export function walkCluster(cluster: Cluster, question: Question, options: WalkO
   };
   const places = cluster.worlds.map(({ place, role }) => ({ place, role }));
   const { world, state, ended } = begin(cluster, question, options.everyBranch ?? false);
-  const about = { packet: state.packet, place: world.place, places };
+  const { phase = "new" } = question;
+  const about = { phase, packet: state.packet, place: world.place, places };
   if (ended !== undefined) return { ...about, ends: [ended] };
   const first: Move = { world, state, as: question.input === undefined ? "own" : "frame" };
-  const ends = followed(setting, [first]);
-  if (!options.answers) return { ...about, ends };
   const from = question.input === undefined ? world.place : undefined;
+  const awaited = { asked: state.packet, ...(from !== undefined && { place: from }) };
+  const answered = (ends: readonly Ended[], how: Setting) =>
+    ends.map((each, i) => (i < mostAnswers ? withAnswers(how, each, awaited) : each));
+  if (phase === "new") {
+    const ends = followed(setting, [first]);
+    return { ...about, ends: options.answers ? answered(ends, setting) : ends };
+  }
+  const quiet: Setting = { cluster, recording: { everyRule: false } };
+  const opened = followed(quiet, [first]);
+  if (phase === "reply") return { ...about, ends: replies(setting, opened, awaited) };
+  const parts = answered(opened, quiet).map(setUp);
+  const moves = parts.flatMap(({ memories }) =>
+    memories.map((memory): Move => ({ ...first, state: later({ ...state, ...memory }, world) })),
+  );
+  const ends = followed(setting, moves);
   return {
     ...about,
-    ends: ends.map((each, i) => (i < mostAnswers ? withAnswers(setting, each, state.packet, from) : each)),
+    ends: [...(options.answers ? answered(ends, setting) : ends), ...parts.flatMap((part) => part.ended)],
   };
+}
+
+/** A packet after the handshake, where it begins. */
+function later(state: State, world: World): State {
+  return { ...withStep(placed(world, state), settled), midst: true };
+}
+
+/** The ways of a later packet of the other side, whom the first one came to. */
+function replies(setting: Setting, opened: readonly Ended[], awaited: Awaited): readonly Ended[] {
+  const moves: Move[] = [];
+  const ended: Ended[] = [];
+  for (const end of opened) {
+    const { outcome, state } = end;
+    const world = setting.cluster.world(state.place);
+    if (world === undefined || (outcome.kind !== "delivered" && outcome.kind !== "forwarded")) {
+      ended.push(failed(end, "first packet"));
+      continue;
+    }
+    const reply = { ...later(answerState(state, awaited), world), probability: state.probability };
+    if (outcome.kind === "delivered") {
+      moves.push({ world, state: reply, as: "own" });
+      continue;
+    }
+    // Somebody of whom there is no snapshot answers: that comes in where the first packet went out.
+    const link = world.linkNamed(outcome.interface);
+    if (link === undefined) ended.push({ state: reply, outcome: { kind: "unknown", why: "nobody knows who answers" } });
+    else moves.push({ world, state: { ...reply, input: link.index }, as: link.kind === "bridge" ? "packet" : "frame" });
+  }
+  return [...followed(setting, moves), ...ended];
 }
 
 /** Follows packets until all have ended. Those that come to one place alike go on as one. */
@@ -132,10 +182,15 @@ function step(setting: Setting, world: World, as: Move["as"], states: readonly S
 }
 
 /** The way back of what somebody took. */
-function withAnswers(setting: Setting, end: Ended, asked: Packet, place: string | undefined): Ended {
+function withAnswers(setting: Setting, end: Ended, awaited: Awaited): Ended {
   const { state, outcome } = end;
   const world = setting.cluster.world(state.place);
   if (outcome.kind !== "delivered" || world === undefined) return end;
+  return { ...end, answers: followed(setting, [{ world, state: answerState(state, awaited), as: "own" }]) };
+}
+
+/** The answer to a packet that has arrived. */
+function answerState(state: State, awaited: Awaited): State {
   const {
     connection: _c,
     input: _i,
@@ -148,10 +203,10 @@ function withAnswers(setting: Setting, end: Ended, asked: Packet, place: string 
     widest: _s,
     ...rest
   } = state;
-  const answer: State = {
+  return {
     ...rest,
     packet: answerTo(state.packet),
-    awaited: { asked, ...(place !== undefined && { place }) },
+    awaited,
     routers: 0,
     moves: 0,
     touched: [],
@@ -159,7 +214,6 @@ function withAnswers(setting: Setting, end: Ended, asked: Packet, place: string 
     probability: 1,
     trail: undefined,
   };
-  return { ...end, answers: followed(setting, [{ world, state: answer, as: "own" }]) };
 }
 
 function begin(

@@ -25,7 +25,13 @@ function walkOf(steps: readonly Step[]): Walk {
     { place: "node1", role: "node" },
     { place: "shop/<web>", role: "pod" },
   ] as const;
-  return { packet, place: "node1", places, ends: [{ state, outcome: { kind: "dropped", by: "ip t c rule 1" } }] };
+  return {
+    phase: "new",
+    packet,
+    place: "node1",
+    places,
+    ends: [{ state, outcome: { kind: "dropped", by: "ip t c rule 1" } }],
+  };
 }
 
 const steps: readonly Step[] = [

@@ -62,7 +62,8 @@ function payloadName({ base, offset, length }: Payload, { family, protocol }: Pa
 }
 
 /** The flags that a packet has if it is one of TCP; undefined where they are not known. */
-export function flagsOf({ connection, awaited }: State): number | undefined {
+export function flagsOf({ connection, awaited, midst }: State): number | undefined {
+  if (midst) return tcpFlags.ack;
   if (awaited !== undefined) return tcpFlags.synAck;
   return connection?.state === "established" ? undefined : tcpFlags.syn;
 }
