@@ -144,17 +144,31 @@ export class LabFolder {
       return JSON.parse(readFileSync(path, "utf8"));
     } catch (error) {
       if (isSystemError(error, "ENOENT")) return undefined;
+      if (isSystemError(error, "EACCES")) throw this.#closed(error);
       if (error instanceof SyntaxError)
         throw new Error(`${path} is damaged: ${error.message}; remove it, or the lab with portolan lab reset`);
       throw error;
     }
   }
 
+  /** Makes the folder, for this user alone, unless it is there. */
+  make(): void {
+    try {
+      mkdirSync(this.path, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw isSystemError(error, "EACCES") ? this.#closed(error) : error;
+    }
+  }
+
   /** Writes a file of the folder, whole or not at all. */
   writeJson(name: string, value: unknown): void {
-    mkdirSync(this.path, { recursive: true, mode: 0o700 });
+    this.make();
     const path = join(this.path, name);
     writeFileSync(`${path}.new`, `${JSON.stringify(value, undefined, 2)}\n`);
     renameSync(`${path}.new`, path);
+  }
+  #closed(cause: unknown): Error {
+    const remedy = "set HOME or XDG_STATE_HOME to a folder of yours";
+    return new Error(`${this.path}: this user may not keep a lab there: ${remedy}`, { cause });
   }
 }

@@ -3,7 +3,7 @@
  * anywhere. The supervisor and the commands that look into namespaces run in it, and there they are root: nothing but
  * this file knows the difference. All else (files, processes, the API server's port) is the machine's.
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { isSystemError } from "../kernel/errno.ts";
 import { namespacePath } from "../kernel/namespace.ts";
 import { signalProcess } from "../kernel/programs.ts";
@@ -40,7 +40,7 @@ export function enterWorld(name: string, make: boolean): void {
     throw new Error(`a lab makes network namespaces, for which one is root or has user namespaces: ${why}`);
   }
   endWorld(folder);
-  mkdirSync(folder.path, { recursive: true, mode: 0o700 });
+  folder.make();
   // A world has a network of its own: the way in is a socket of the machine's.
   const port = bindPort(folder.read()?.apiPort ?? 0);
   restartInNewWorld(folder.path, { ...environment(), [portVariable]: String(port) });
