@@ -132,31 +132,37 @@ test("without privileges everything that is missing is said, and nothing is chan
   assert.equal(machine.rules(), before);
   const demo = await machine.unprivileged("lab", "up", "--demo");
   assert.equal(demo.code, 1);
-  assert.match(demo.err, /needs root: run "sudo npm start"/);
+  assert.match(demo.err, /may not keep a lab there: set HOME or XDG_STATE_HOME to a folder of yours/);
 });
 
 test("the first signal lets requests finish for a second, the second one ends the program at once", async (t) => {
   const machine = await Machine.make(t);
   machine.write("hello.yaml", hello("10.244.0.11"));
-  for (const [signals, status] of [
-    [1, 0],
-    [2, 143],
-  ] as const) {
+  const busyAgent = async () => {
     const agent = await machine.start("--manifests", machine.directory, "--profiling");
     const request = machine.get("http://127.0.0.1:10249/debug/pprof/profile?seconds=30");
     await eventually(
       "the request is under way",
       () => machine.exec("ss", "-Htn", "state", "established", "sport", "10249") !== "",
     );
-    const started = Date.now();
-    for (let i = 1; i < signals; i++) {
-      agent.signal("SIGTERM");
-      // Two within half a second would count as one.
-      await sleep(600);
-    }
-    assert.equal(await agent.end("SIGTERM"), status);
-    const took = Date.now() - started;
-    assert.ok(signals === 1 ? took >= 1000 && took < 5000 : took < 1000, `${took} ms`);
+    return { agent, request, started: performance.now() };
+  };
+  const first = await busyAgent();
+  assert.equal(await first.agent.end("SIGTERM"), 0);
+  const took = performance.now() - first.started;
+  assert.ok(took >= 1000 && took < 5000, `${took} ms`);
+  await first.request;
+  let between: number;
+  let status: number | null;
+  let attempts = 0;
+  do {
+    const { agent, request, started } = await busyAgent();
+    agent.signal("SIGTERM");
+    // Two within half a second would count as one, and after a second there is none to signal.
+    await sleep(600);
+    between = performance.now() - started;
+    status = await agent.end("SIGTERM");
     await request;
-  }
+  } while (between > 900 && ++attempts < 5);
+  assert.equal(status, 143, `${between} ms after the first`);
 });
