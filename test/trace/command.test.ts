@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { snapshot } from "../../src/cli/snapshot.ts";
 import { trace } from "../../src/cli/trace.ts";
@@ -137,6 +138,26 @@ test("wrong usage is refused with all that is wrong", async () => {
   await assert.rejects(run("--in", "eth9", "10.0.0.1", "10.0.0.2:80"), /there is no interface eth9/);
   await assert.rejects(
     run("node", "shop/web:http"),
-    /no names here without the cluster's API: name it with --kubeconfig/,
+    /no names here without the cluster's API, but for Services that comments of rules name: name it with --kubeconfig/,
   );
 });
+
+for (const variant of ["nft", "legacy"]) {
+  test(`without an API, Services have the names that comments of iptables (${variant}) say`, async () => {
+    const rules = readFileSync(new URL("rulesets/kube-proxy.iptables", import.meta.url), "utf8");
+    node.exec(`iptables-${variant}-restore`, [], { input: rules });
+    try {
+      const { out } = await run("--in", "eth0", "--ttl", "64", "192.0.2.5", "shop/web:http");
+      assert.match(out, /→ service shop\/web:http \(cluster IP 10\.96\.0\.1:80, as rules say\)/);
+      assert.match(out, /KUBE-SVC-WEB {2}"shop\/web:http cluster IP"/);
+      assert.match(out, /10\.2\.0\.2:8080 .*endpoint of shop\/web:http/);
+      await assert.rejects(
+        run("--in", "eth0", "192.0.2.5", "shop/web:https"),
+        /has no port https: there are http 80\/tcp/,
+      );
+    } finally {
+      const tables = ["nat", "filter"].map((table) => `*${table}\nCOMMIT\n`).join("");
+      node.exec(`iptables-${variant}-restore`, [], { input: tables });
+    }
+  });
+}

@@ -66,7 +66,7 @@ export function addressesOf({ snapshot }: World): readonly Address[] {
 export function unknown(what: string, cluster: Cluster, names: readonly string[], wanted: string): string {
   if (cluster.objects === undefined) {
     const places = cluster.worlds.slice(0, 20).map(({ place }) => place);
-    return `${what}: pods and Services have no names here without the cluster's API: name it with --kubeconfig, or give an address. Places: ${places.join(", ")}`;
+    return `${what}: pods and Services have no names here without the cluster's API, but for Services that comments of rules name: name it with --kubeconfig, or give an address. Places: ${places.join(", ")}`;
   }
   const meant = closestName(wanted, names);
   const some = names.slice(0, 12);

@@ -1,6 +1,7 @@
 /** TO: addresses, protocol and port. */
 import type { Address, Family } from "../../net/address.ts";
 import { type Protocol, protocolNumbers } from "../../net/protocol.ts";
+import { namesInRules } from "../explain/comments.ts";
 import type { CheckedPod, CheckedService } from "../snapshot/objects.ts";
 import type { Cluster } from "../walk/cluster.ts";
 import { type Asking, findNode, findPod, findService, nodeAddresses, unknown } from "./lookup.ts";
@@ -30,6 +31,10 @@ export function resolveTo(cluster: Cluster, to: To, asking: Asking): Target {
   if (pod !== undefined) return ofPod(pod, to);
   const world = end.namespace === undefined ? findNode(cluster, end.name) : undefined;
   if (world !== undefined && end.kind !== "service") return withPort(nodeAddresses(cluster, world), to, to.port);
+  if (cluster.objects === undefined && (end.kind === "service" || end.kind === "any")) {
+    const target = ofRules(cluster, { ...end, namespace: end.namespace ?? asking.namespace }, to);
+    if (target !== undefined) return target;
+  }
   const { services = [], pods = [] } = cluster.objects ?? {};
   const names = [...services, ...pods].map((each) => `${each.namespace}/${each.name}`);
   throw new RangeError(unknown(`TO ${nameOf(to)}`, cluster, names, `${end.namespace ?? asking.namespace}/${end.name}`));
@@ -65,6 +70,38 @@ function ofService(service: CheckedService, to: To): Target {
   // A port that the Service does not have is a question, too.
   if (typeof to.port === "number") return withPort(addresses, to, to.port);
   throw new RangeError(`${title} has no port ${to.port}: there are ${listed.join(", ")}`);
+}
+
+/** Without the API's objects: a Service's cluster IP, as comments of rules name it; undefined if none does. */
+function ofRules(cluster: Cluster, named: { namespace: string; name: string }, to: To): Target | undefined {
+  const all = namesInRules(cluster.worlds.map(({ snapshot }) => snapshot)).frontEnds.filter(
+    ({ service, kind }) =>
+      kind === "cluster IP" && service.namespace === named.namespace && service.name === named.name,
+  );
+  const addresses = [...new Set(all.flatMap(({ address }) => (address === undefined ? [] : [address])))];
+  if (addresses.length === 0) return undefined;
+  if (to.protocol === "icmp") return { addresses, protocol: "ICMP" };
+  const protocol = to.protocol?.toUpperCase();
+  const fitting = all.filter(
+    (each) =>
+      (protocol === undefined || each.protocol === protocol) &&
+      (to.port === undefined || each.service.port === to.port || each.port === to.port),
+  );
+  const ends = [...new Set(fitting.map((each) => `${each.port}/${each.protocol}`))];
+  const [found] = fitting;
+  if (found !== undefined && (ends.length === 1 || to.port !== undefined)) {
+    return { addresses, protocol: found.protocol, port: found.port };
+  }
+  if (typeof to.port === "number") return withPort(addresses, to, to.port);
+  const listed = [
+    ...new Set(all.map((each) => `${each.service.port || "port"} ${each.port}/${each.protocol.toLowerCase()}`)),
+  ];
+  const title = `service ${named.namespace}/${named.name}, as rules name it,`;
+  throw new RangeError(
+    to.port === undefined
+      ? `${title} has several ports: say which of ${listed.join(", ")}`
+      : `${title} has no port ${to.port}: there are ${listed.join(", ")}`,
+  );
 }
 
 function ofPod(pod: CheckedPod, to: To): Target {

@@ -50,8 +50,10 @@ export function explain(cluster: Cluster, walk: Walk): Explanation {
     notes: [...new Set(walk.ends.flatMap((end) => notesOf(end, context)))],
     names: Object.fromEntries(
       walk.ends.flatMap(({ outcome }) => {
-        const name = "to" in outcome ? context.names.of(outcome.to.address) : undefined;
-        return name !== undefined && "to" in outcome ? [[outcome.to.address, name]] : [];
+        if (!("to" in outcome)) return [];
+        const { address, port } = outcome.to;
+        const name = context.names.of(address) ?? context.names.endpointInRules(address, port);
+        return name !== undefined ? [[address, name]] : [];
       }),
     ),
     warnings: warnings.filter(({ text }, i) => warnings.findIndex((each) => each.text === text) === i),

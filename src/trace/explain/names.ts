@@ -6,6 +6,7 @@ import { formatHostPort, protocolFromNumber } from "../../net/protocol.ts";
 import type { CheckedPod, CheckedService, ClusterObjects } from "../snapshot/objects.ts";
 import type { Cluster } from "../walk/cluster.ts";
 import type { Packet } from "../walk/index.ts";
+import { formatNamedPort, type NamedFrontEnd, namesInRules, type RuleNames } from "./comments.ts";
 
 /** A Service, seen from the address and port at which it was asked. */
 export interface FrontEnd {
@@ -29,6 +30,7 @@ export class Names {
   readonly #cluster: Cluster;
   readonly #pods = new Map<Address, CheckedPod>();
   readonly #endpoints = new Map<ServicePort, readonly Endpoint[]>();
+  #inRules: RuleNames | undefined;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -64,6 +66,29 @@ export class Names {
     if (node !== undefined) return node.name;
     const [owner, second] = this.#cluster.owners(address);
     return owner === undefined || second !== undefined ? undefined : owner.world.place;
+  }
+
+  /** `endpoint of shop/web:http`: what rules call whom they lead to; undefined where the API's objects are known. */
+  endpointInRules(address: Address, port: number | undefined): string | undefined {
+    const named = port === undefined ? undefined : this.#named()?.endpoints.get(formatHostPort(address, port));
+    return named === undefined ? undefined : `endpoint of ${formatNamedPort(named)}`;
+  }
+
+  /** The Service that a packet asks for, as rules call it; undefined where the API's objects are known. */
+  frontEndInRules({ destination, destinationPort, protocol }: Packet): NamedFrontEnd | undefined {
+    const isNode = this.#cluster.owners(destination).some(({ world }) => world.role === "node");
+    return this.#named()?.frontEnds.find(
+      ({ kind, address, port, protocol: name }) =>
+        port === destinationPort &&
+        name === protocolFromNumber(protocol) &&
+        (kind === "node port" ? isNode : address === destination),
+    );
+  }
+
+  #named(): RuleNames | undefined {
+    if (this.objects !== undefined) return undefined;
+    this.#inRules ??= namesInRules(this.#cluster.worlds.map(({ snapshot }) => snapshot));
+    return this.#inRules;
   }
 
   /** `10.244.1.3:8080 (pod shop/web-1)`. */

@@ -3,6 +3,7 @@ import { formatHostPort } from "../../net/protocol.ts";
 import type { Cluster } from "../walk/cluster.ts";
 import type { Ended, Packet, Step } from "../walk/index.ts";
 import { stepsOf } from "../walk/index.ts";
+import { formatNamedPort } from "./comments.ts";
 import { trackedReason } from "./connection.ts";
 import { type FrontEnd, Names, titleOf } from "./names.ts";
 import { refusedByService, untranslated, wrongTargetPort } from "./service.ts";
@@ -159,8 +160,12 @@ function notAwaited({ state }: Ended): Reason | undefined {
 /** The Service that was asked for, as a name. */
 export function askedFor({ frontEnd, asked, names }: Context): string {
   const { destination, destinationPort } = asked;
-  if (frontEnd === undefined) return names.withName(destination, destinationPort);
-  const { port } = frontEnd;
   const shown = destinationPort === undefined ? destination : formatHostPort(destination, destinationPort);
+  if (frontEnd === undefined) {
+    const named = names.frontEndInRules(asked);
+    if (named === undefined) return names.withName(destination, destinationPort);
+    return `service ${formatNamedPort(named.service)} (${named.kind} ${shown}, as rules say)`;
+  }
+  const { port } = frontEnd;
   return `${titleOf(frontEnd)}${port.name === "" ? "" : `:${port.name}`} (${frontEnd.kind} ${shown})`;
 }

@@ -1,5 +1,6 @@
 /** Chains: rules in order for all branches of a packet at once, with jump, goto and return as the kernel does them. */
 import { type Chain, formatVerdict, type Rule, type Verdict } from "../../kernel/nftables/index.ts";
+import { commentOf } from "./legacy.ts";
 import type { Where } from "./load/values.ts";
 import { type RuleResult, runRule } from "./rule.ts";
 import { type Ended, joinStates, type State, withStep } from "./state.ts";
@@ -169,6 +170,7 @@ function recorded(
   if (verdict.kind === "miss") {
     return everyRule ? withStep(state, { kind: "miss", ...place, why: why ?? "" }) : state;
   }
+  const comment = rule.comment ?? commentOf(rule.expressions);
   return withStep(state, {
     kind: "rule",
     ...place,
@@ -179,7 +181,7 @@ function recorded(
       ...(verdict.kind === "lost" ? [verdict.why] : []),
     ],
     ...(rule.handle !== undefined && { handle: rule.handle }),
-    ...(rule.comment !== undefined && { comment: rule.comment }),
+    ...(comment !== undefined && { comment }),
     ...(choice !== undefined && { choice }),
   });
 }
