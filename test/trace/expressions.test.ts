@@ -1,34 +1,15 @@
 /** Each expression of nf_tables by itself: the walk says what the kernel's counters do, or that it depends. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { flushConntrack, openConntrack } from "../../src/kernel/conntrack/index.ts";
-import { inNamespace } from "../../src/kernel/namespace.ts";
 import type { Expression } from "../../src/kernel/nftables/index.ts";
-import { FirstPacket } from "../../src/kernel/sockets/firstpacket.ts";
-import { parseAddress } from "../../src/net/address.ts";
 import { capture, type Snapshot } from "../../src/trace/snapshot/index.ts";
 import { type Question, stepsOf, walk } from "../../src/trace/walk/index.ts";
-import { TestNetwork } from "../support/network.ts";
+import { from, nodeBetween, packets, send, to } from "./between.ts";
 
-const network = new TestNetwork("expr");
-const node = network.host("node");
-const client = network.host("client");
-const server = network.host("server");
-network.join(node, "eth0", client, "eth0");
-network.join(node, "eth1", server, "eth0");
-node.forwarding();
-node.address("eth0", "10.1.0.1/24");
-node.address("eth1", "10.2.0.1/24");
-client.address("eth0", "10.1.0.2/24");
-server.address("eth0", "10.2.0.2/24");
-client.addRoute("default", { via: "10.1.0.1" });
-server.addRoute("default", { via: "10.2.0.1" });
+const { node, client } = nodeBetween("expr");
 const tracker = openConntrack(node.namespace);
-after(() => {
-  tracker.close();
-  network.close();
-});
+after(() => tracker.close());
 
 /** What a rule asks, in hook forward; those with a question mark depend. */
 const rules: readonly string[] = [
@@ -210,22 +191,6 @@ function counted(snapshot: Snapshot, number: number): number {
   return counter?.kind === "counter" ? counter.packets : Number.NaN;
 }
 
-const to = parseAddress("10.2.0.2");
-const from = parseAddress("10.1.0.2");
-const packets = [
-  { name: "TCP 80", protocol: 6, destinationPort: 80 },
-  { name: "UDP 53", protocol: 17, destinationPort: 53 },
-  { name: "an echo request", protocol: 1, icmpType: 8 },
-] as const;
-
-async function send({ protocol, ...rest }: (typeof packets)[number]): Promise<void> {
-  const port = "destinationPort" in rest && { destinationPort: rest.destinationPort };
-  const options = { family: "IPv4", protocol, source: from, destination: to, ...port } as const;
-  using packet = inNamespace(client.namespace, () => new FirstPacket(options));
-  packet.send();
-  await sleep(30);
-}
-
 test("each expression lets a packet pass in the walk where it does in the kernel", async (context) => {
   const lines = load();
   const open = new Set(rules.filter((line) => line.startsWith("? ")).map((line) => line.slice(2)));
@@ -238,7 +203,7 @@ test("each expression lets a packet pass in the walk where it does in the kernel
     const early = "table ip early { chain p { type filter hook prerouting priority -400; iifname eth1 drop; }; }";
     node.exec("nft", ["-f", "-"], { input: `${ruleset(lines)}${early}` });
     const before = await capture(node.namespace);
-    await send(packet);
+    await send(client, packet);
     const after = await capture(node.namespace);
     for (const [i, line] of lines.entries()) {
       const question: Question = {
@@ -279,7 +244,7 @@ table netdev d {
     meta mark set 9
   }
   chain out { type filter hook egress device "eth1" priority 0;
-    oifname eth1 counter
+    oifname eth1 meta protocol ip counter
     iifname eth0 counter
     udp dport 54 drop
   }
@@ -302,7 +267,7 @@ table inet i {
   ] as const;
   for (const [protocol, destinationPort] of ports) {
     node.exec("nft", ["-f", "-"], { input: text });
-    await send({ name: "", protocol, destinationPort } as unknown as (typeof packets)[number]);
+    await send(client, { protocol, destinationPort });
     const after = await capture(node.namespace);
     const packet = { family: "IPv4", source: from, destination: to, protocol, destinationPort } as const;
     const { ends } = walk(snapshot, { input: "eth0", packet });

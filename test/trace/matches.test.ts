@@ -1,34 +1,15 @@
 /** Each match of iptables by itself, of both variants: the walk says what the kernel's counters do, or that it depends. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { flushConntrack, openConntrack } from "../../src/kernel/conntrack/index.ts";
-import { inNamespace } from "../../src/kernel/namespace.ts";
 import type { Expression } from "../../src/kernel/nftables/index.ts";
-import { FirstPacket } from "../../src/kernel/sockets/firstpacket.ts";
-import { parseAddress } from "../../src/net/address.ts";
 import { capture, type Snapshot } from "../../src/trace/snapshot/index.ts";
 import { type Question, stepsOf, walk } from "../../src/trace/walk/index.ts";
-import { TestNetwork } from "../support/network.ts";
+import { from, nodeBetween, packets, send, to } from "./between.ts";
 
-const network = new TestNetwork("match");
-const node = network.host("node");
-const client = network.host("client");
-const server = network.host("server");
-network.join(node, "eth0", client, "eth0");
-network.join(node, "eth1", server, "eth0");
-node.forwarding();
-node.address("eth0", "10.1.0.1/24");
-node.address("eth1", "10.2.0.1/24");
-client.address("eth0", "10.1.0.2/24");
-server.address("eth0", "10.2.0.2/24");
-client.addRoute("default", { via: "10.1.0.1" });
-server.addRoute("default", { via: "10.2.0.1" });
+const { node, client } = nodeBetween("match");
 const tracker = openConntrack(node.namespace);
-after(() => {
-  tracker.close();
-  network.close();
-});
+after(() => tracker.close());
 
 for (const line of [
   "create nets hash:net",
@@ -226,23 +207,6 @@ function alone(snapshot: Snapshot, variant: keyof typeof place, chain: string, n
   return { ...snapshot, nftables: { ...snapshot.nftables, rules } };
 }
 
-const to = parseAddress("10.2.0.2");
-const from = parseAddress("10.1.0.2");
-const packets = [
-  { name: "TCP 80", protocol: 6, destinationPort: 80 },
-  { name: "UDP 53", protocol: 17, destinationPort: 53 },
-  { name: "an echo request", protocol: 1, icmpType: 8 },
-] as const;
-
-/** Sends one packet, and gives the counters time to see it. */
-async function send({ protocol, ...rest }: (typeof packets)[number]): Promise<void> {
-  const port = "destinationPort" in rest && { destinationPort: rest.destinationPort };
-  const options = { family: "IPv4", protocol, source: from, destination: to, ...port } as const;
-  using packet = inNamespace(client.namespace, () => new FirstPacket(options));
-  packet.send();
-  await sleep(30);
-}
-
 for (const variant of ["nft", "legacy"] as const) {
   test(`iptables-${variant}: each match holds in the walk where it does in the kernel`, async (context) => {
     const program = `iptables-${variant}`;
@@ -256,7 +220,7 @@ for (const variant of ["nft", "legacy"] as const) {
       const { name, ...header } = packet;
       flushConntrack(tracker);
       node.exec(program, ["-t", "mangle", "-Z"]);
-      await send(packet);
+      await send(client, packet);
       for (const chain of chains) {
         const seen = counters(program, chain);
         for (const [i, { spec, open }] of tried.filter((each) => each.chain === chain).entries()) {
@@ -332,7 +296,7 @@ for (const variant of ["nft", "legacy"] as const) {
       const { name, ...header } = packet;
       flushConntrack(tracker);
       node.exec(program, ["-t", "mangle", "-Z"]);
-      await send(packet);
+      await send(client, packet);
       const question: Question = {
         input: "eth0",
         packet: { family: "IPv4", source: from, destination: to, ...header },

@@ -8,25 +8,16 @@ import { FirstPacket } from "../../src/kernel/sockets/firstpacket.ts";
 import { type Address, parseAddress } from "../../src/net/address.ts";
 import { capture } from "../../src/trace/snapshot/index.ts";
 import { walk } from "../../src/trace/walk/index.ts";
-import { TestNetwork } from "../support/network.ts";
+import { nodeBetween } from "./between.ts";
 
-const network = new TestNetwork("range");
-const node = network.host("node");
-const client = network.host("client");
-const server = network.host("server");
-network.join(node, "eth0", client, "eth0");
-network.join(node, "eth1", server, "eth0");
-node.forwarding();
-node.address("eth0", "10.1.0.1/24", "fd01::1/64");
-node.address("eth1", "10.2.0.1/24", "fd02::1/64");
-client.address("eth0", "10.1.0.2/24", "10.1.0.3/24", "fd01::2/64", "fd01::3/64");
-server.address("eth0", "10.2.0.2/24", "fd02::2/64");
-for (const via of ["10.1.0.1", "fd01::1"]) client.addRoute("default", { via });
+const { node, client, server } = nodeBetween("range");
+node.address("eth0", "fd01::1/64");
+node.address("eth1", "fd02::1/64");
+client.address("eth0", "10.1.0.3/24", "fd01::2/64", "fd01::3/64");
+server.address("eth0", "fd02::2/64");
+client.addRoute("default", { via: "fd01::1" });
 const tracker = openConntrack(node.namespace);
-after(() => {
-  tracker.close();
-  network.close();
-});
+after(() => tracker.close());
 
 const destinations = Array.from({ length: 6 }, (_, i) => [`10.96.0.${i}`, `fd96::${i + 1}`]).flat();
 

@@ -8,22 +8,10 @@ import { capture, type Snapshot } from "../../src/trace/snapshot/index.ts";
 import { formatVerification } from "../../src/trace/verify/report.ts";
 import { type Verification, verify } from "../../src/trace/verify/verify.ts";
 import { Cluster, type Question } from "../../src/trace/walk/index.ts";
-import { TestNetwork } from "../support/network.ts";
 import { serveTcp } from "../support/sockets.ts";
+import { nodeBetween } from "./between.ts";
 
-const network = new TestNetwork("verify");
-after(() => network.close());
-const [pod, node, server] = ["pod", "node", "server"].map((name) => network.host(name));
-assert.ok(pod !== undefined && node !== undefined && server !== undefined);
-network.join(node, "veth-pod", pod, "eth0");
-network.join(node, "eth1", server, "eth0");
-node.forwarding();
-node.address("veth-pod", "10.1.0.1/24");
-node.address("eth1", "10.2.0.1/24");
-pod.address("eth0", "10.1.0.2/24");
-server.address("eth0", "10.2.0.2/24");
-pod.addRoute("default", { via: "10.1.0.1" });
-server.addRoute("default", { via: "10.2.0.1" });
+const { client: pod, node, server } = nodeBetween("verify");
 node.exec("nft", ["-f", "-"], {
   input: `table ip shop {
     chain pre { type nat hook prerouting priority -100; ip daddr 10.96.0.1 tcp dport 80 dnat to 10.2.0.2:8080; }

@@ -6,25 +6,14 @@ import { type Destination, Ipvs, type ServiceKey } from "../../src/kernel/ipvs/i
 import { parseAddress } from "../../src/net/address.ts";
 import { capture } from "../../src/trace/snapshot/index.ts";
 import { walk } from "../../src/trace/walk/index.ts";
-import { TestNetwork } from "../support/network.ts";
 import { attemptTcp, serveTcp } from "../support/sockets.ts";
+import { nodeBetween } from "../trace/between.ts";
 
-const network = new TestNetwork("byhand");
-const node = network.host("node");
-const client = network.host("client");
-const server = network.host("server");
-network.join(node, "eth0", client, "eth0");
-network.join(node, "eth1", server, "eth0");
-node.forwarding();
+const { node, client, server } = nodeBetween("byhand");
 const vip = parseAddress("10.96.0.1");
 const marked = parseAddress("10.96.0.2");
-node.address("eth0", "10.1.0.1/24");
-node.address("eth1", "10.2.0.1/24");
 node.address("lo", `${vip}/32`, `${marked}/32`);
-client.address("eth0", "10.1.0.2/24");
-server.address("eth0", "10.2.0.2/24", "10.2.0.3/24");
-client.addRoute("default", { via: "10.1.0.1" });
-server.addRoute("default", { via: "10.2.0.1" });
+server.address("eth0", "10.2.0.3/24");
 const listeners = [
   ...["10.2.0.2", "10.2.0.3"].map((address) =>
     serveTcp(server, parseAddress(address), 8080, (from) => `${address} sees ${from.address}`),
@@ -37,7 +26,6 @@ after(() => {
   for (const listener of listeners) listener.close();
   ipvs.close();
   tracker.close();
-  network.close();
 });
 
 const web: ServiceKey = { kind: "address", address: vip, protocol: "TCP", port: 80 };
