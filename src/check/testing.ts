@@ -54,7 +54,17 @@ export type Changes = { readonly [Name in keyof Snapshot]?: unknown };
 
 /** `node1`: eth0 192.0.2.11, pods 10.244.1.0/24 on bridge cbr0, Portolan's rules with Service 10.96.0.10:80 and UDP port 53. */
 export function healthyNode(changes: Changes = {}): Snapshot {
-  const names = ["nat-prerouting", "nat-output", "nat-postrouting", "services", "masquerade-by-client"];
+  const expressions: Readonly<Record<string, readonly object[]>> = {
+    "nat-prerouting": goOn,
+    "nat-output": goOn,
+    "nat-postrouting": goOn,
+    services: goOn,
+    "masquerade-by-client": fromPrefix("0af40000", "ffff0000"),
+    "masquerade-pod": setMark("ffbfffff", "00400000"),
+    "front-end": [{ kind: "counter", packets: 0, bytes: 0 }],
+  };
+  const names = Object.keys(expressions);
+
   const document = {
     schemaVersion: 1,
     name: "node1",
@@ -63,7 +73,7 @@ export function healthyNode(changes: Changes = {}): Snapshot {
     links: [
       link(1, "lo", { hardware: 772, loopback: true, mtu: 65_536 }),
       link(2, "eth0", {}),
-      link(3, "cbr0", { kind: "bridge" }),
+      link(3, "cbr0", { kind: "bridge", mac: "02:00:00:00:01:03" }),
       link(4, "veth2", pod),
       link(5, "veth3", { ...pod, linkNamespace: 1 }),
     ],
@@ -84,6 +94,8 @@ export function healthyNode(changes: Changes = {}): Snapshot {
     ],
     sysctls: {
       "net/ipv4/ip_forward": "1",
+      "net/ipv4/conf/eth0/forwarding": "1",
+      "net/ipv4/conf/cbr0/forwarding": "1",
       "net/ipv6/conf/all/forwarding": "0",
       "net/ipv4/ip_local_port_range": "32768\t60999",
       "net/ipv4/ip_local_reserved_ports": "",
@@ -102,11 +114,7 @@ export function healthyNode(changes: Changes = {}): Snapshot {
         const [, type] = /^nat-(.*)$/.exec(chain) ?? [];
         return { ...table, chain, ...(type !== undefined && { base: hook(type) }) };
       }),
-      rules: names.map((chain) => ({
-        ...table,
-        chain,
-        expressions: chain === "masquerade-by-client" ? fromPrefix("0af40000", "ffff0000") : goOn,
-      })),
+      rules: names.map((chain) => ({ ...table, chain, expressions: expressions[chain] })),
       sets: [
         {
           ...table,
@@ -134,6 +142,15 @@ export function fromPrefix(address: string, mask: string): readonly object[] {
     { kind: "bitwise", sreg: 8, dreg: 8, length: 4, mask, xor: "00000000" },
     { kind: "cmp", sreg: 8, op: "eq", data: address },
     { kind: "verdict", verdict: { kind: "goto", chain: "masquerade-pod" } },
+  ];
+}
+
+/** `meta mark set mark & MASK ^ BITS`, in bytes as this machine has numbers. */
+export function setMark(mask: string, xor: string): readonly object[] {
+  return [
+    { kind: "meta", dreg: 8, key: "mark" },
+    { kind: "bitwise", sreg: 8, dreg: 8, length: 4, mask, xor },
+    { kind: "meta set", sreg: 8, key: "mark" },
   ];
 }
 

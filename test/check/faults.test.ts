@@ -77,6 +77,26 @@ for (const [fault, wanted] of Object.entries(expected)) {
   });
 }
 
+/** Rules that somebody writes by hand on the first node, and what is found then on both. */
+const handmade: readonly (readonly [what: string, rule: string, wanted: readonly string[]])[] = [
+  ["masquerades all", "-t nat -A POSTROUTING -o eth0 -j MASQUERADE", ["node1 source-address"]],
+  ["clears the proxy's mark", "-t mangle -A FORWARD -j MARK --set-mark 0x1", ["node1 mark-bits"]],
+];
+
+for (const [what, rule, wanted] of handmade) {
+  test(`a rule that ${what} is found`, async () => {
+    const change = (words: string) =>
+      lab.run(["ip", "netns", "exec", lab.namespace("node1"), "iptables", ...words.split(" ")]);
+    assert.equal((await change(rule)).code, 0);
+    try {
+      assert.deepEqual(await found(), wanted);
+    } finally {
+      await change(rule.replace("-A", "-D"));
+    }
+    assert.deepEqual(await found(), []);
+  });
+}
+
 /** Runs `portolan check` on the first node. */
 function check(...args: readonly string[]) {
   return lab.run([program, "check", "--namespace", lab.namespace("node1"), "--kubeconfig", kubeconfig(), ...args]);

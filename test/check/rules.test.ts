@@ -62,6 +62,43 @@ test("a rule means the same, whichever variant of iptables has it", async () => 
   }
 });
 
+test("what a rule makes of the mark is the same, whichever variant of iptables has it, or nft wrote it", async () => {
+  const changes = [
+    "--set-mark 0x1",
+    "--set-xmark 0x4000/0x4000",
+    "--or-mark 0x8000",
+    "--and-mark 0xff",
+    "--xor-mark 0x4000",
+  ];
+  const input = `*mangle\n${changes.map((change) => `-A FORWARD -j MARK ${change}\n`).join("")}COMMIT\n`;
+  const native = ["1", "mark and 0xffffbfff or 0x4000", "mark or 0x8000", "mark and 0xff", "mark xor 0x4000"];
+  const rules = native.map((value) => `meta mark set ${value};`).join(" ");
+  try {
+    for (const variant of ["nft", "legacy"]) node.exec(`iptables-${variant}-restore`, [], { input });
+    node.exec("nft", ["-f", "-"], { input: `table inet marks { chain every {\n${rules}\n}\n}\n` });
+    const { chains } = new Facts(await capture(node.namespace));
+    const marksOf = (wanted: (chain: (typeof chains)[number]) => boolean) =>
+      chains.find(wanted)?.rules.map(({ mark }) => mark);
+    const expected = [
+      { keep: 0, flip: 1 },
+      { keep: 0xffff_bfff, flip: 0x4000 },
+      { keep: 0xffff_7fff, flip: 0x8000 },
+      { keep: 0xff, flip: 0 },
+      { keep: 0xffff_ffff, flip: 0x4000 },
+    ];
+    const isForward = (variant: string) => (chain: (typeof chains)[number]) =>
+      chain.variant === variant && chain.table === "mangle" && chain.name === "FORWARD";
+    assert.deepEqual(marksOf(isForward("nftables")), expected);
+    assert.deepEqual(marksOf(isForward("legacy")), expected);
+    assert.deepEqual(
+      marksOf(({ table, name }) => table === "marks" && name === "every"),
+      expected,
+    );
+  } finally {
+    node.exec("iptables-legacy-restore", [], { input: "*mangle\n:FORWARD ACCEPT\nCOMMIT\n" });
+  }
+});
+
 /** What `forward-drop` finds with the rules that stand. */
 async function dropped(): Promise<readonly string[]> {
   const nodeObject = {

@@ -4,6 +4,7 @@ import { bridgeNetfilter } from "./bridge-netfilter.ts";
 import { clusterCidr } from "./cluster-cidr.ts";
 import { conntrackDrops } from "./conntrack-drops.ts";
 import { conntrackFull } from "./conntrack-full.ts";
+import { doubleMasquerade } from "./double-masquerade.ts";
 import { forwardDrop } from "./forward-drop.ts";
 import { hairpin } from "./hairpin.ts";
 import { ipForward } from "./ip-forward.ts";
@@ -12,6 +13,7 @@ import { ipvsSettings } from "./ipvs-settings.ts";
 import { legacyAndNft } from "./legacy-and-nft.ts";
 import { localTraffic } from "./local-traffic.ts";
 import { localhostNodePort } from "./localhost-node-port.ts";
+import { markBits } from "./mark-bits.ts";
 import { mtu } from "./mtu.ts";
 import { noEndpoints } from "./no-endpoints.ts";
 import { nodeAddress } from "./node-address.ts";
@@ -21,6 +23,7 @@ import { nodePortEphemeral } from "./node-port-ephemeral.ts";
 import { proxyLag } from "./proxy-lag.ts";
 import { proxyRules } from "./proxy-rules.ts";
 import { reversePath } from "./reverse-path.ts";
+import { sourceAddress } from "./source-address.ts";
 import { staleConntrack } from "./stale-conntrack.ts";
 import { staleEndpoint } from "./stale-endpoint.ts";
 import { staleNeighbour } from "./stale-neighbour.ts";
@@ -45,12 +48,15 @@ export const checks: readonly Check[] = [
   staleEndpoint,
   ipvsDestinations,
   clusterCidr,
+  sourceAddress,
+  markBits,
   forwardDrop,
   legacyAndNft,
   staleConntrack,
   staleRoute,
   staleNeighbour,
   mtu,
+  doubleMasquerade,
   noEndpoints,
   targetPort,
   localTraffic,

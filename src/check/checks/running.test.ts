@@ -35,6 +35,13 @@ test("packets that the tracker drops or cannot insert are found", () => {
   assert.deepEqual(during(grown({ dropped: 1 })), ["conntrack-drops: connection tracker: dropped"]);
   assert.deepEqual(during(grown({ earlyDropped: 7 })), ["conntrack-drops: connection tracker: dropped"]);
   assert.deepEqual(during(grown({ insertFailed: 3 })), ["conntrack-drops: connection tracker: insert_failed"]);
+  // What had been counted when the first look began is no growth.
+  const old = { events: { ...none, insertFailed: 9000, dropped: 9000 }, at: before };
+  assert.deepEqual(during({ tracker: { before: old, after: { ...old, at: now } } }), []);
+  const more = { events: { ...old.events, insertFailed: 9003 }, at: now };
+  assert.deepEqual(during({ tracker: { before: old, after: more } }), [
+    "conntrack-drops: connection tracker: insert_failed",
+  ]);
 });
 
 test("invalid packets are found unless a rule drops them, or the tracker lets them pass", () => {

@@ -113,6 +113,22 @@ test("pods' packets that are too long for the wire or the overlay are found", ()
   assert.deepEqual(found(overlay(1450)), []);
   assert.deepEqual(found(overlay(1500)), ["mtu: link vx"]);
   assert.deepEqual(found(overlay(1400)), ["mtu: link vx"]);
+  // Without an interface of its own it goes by the default route.
+  const { device: _, ...anywhere } = details;
+  const links = overlay(1500).links.map((link) => (link.name === "vx" ? { ...link, details: anywhere } : link));
+  assert.deepEqual(found({ links }), ["mtu: link vx"]);
+});
+
+test("a bridge that takes less than its pods is found, and a pod's wire whose ends differ", () => {
+  assert.deepEqual(found(withLink("cbr0", { mtu: 1400 })), ["mtu: link cbr0"]);
+  assert.deepEqual(found(withLink("cbr0", { mtu: 9000 })), []);
+  const end = healthyNode().links.find(({ name }) => name === "veth2");
+  assert.ok(end);
+  const wire = (mtu: number): readonly PodInside[] => [
+    { namespace: "cni-1", number: 0, addresses: [], links: [{ ...end, index: 2, name: "eth0", mtu }], sockets: [] },
+  ];
+  assert.deepEqual(found({}, {}, wire(1500)), []);
+  assert.deepEqual(found({}, {}, wire(9000)), ["mtu: link veth2"]);
 });
 
 test("a Service without endpoints is found, with the reason", () => {

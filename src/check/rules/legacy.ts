@@ -2,7 +2,7 @@
 import { splitRule } from "../../kernel/xtables/rule.ts";
 import { tryParseAddress } from "../../net/address.ts";
 import { hostPrefix, type Prefix, tryParsePrefix } from "../../net/prefix.ts";
-import { allStates, type Conditions, type Decided, type Mutable, type PlainRule } from "./plain.ts";
+import { allStates, type Conditions, type Decided, type MarkChange, type Mutable, type PlainRule } from "./plain.ts";
 
 const stateBits: Readonly<Record<string, number>> = {
   INVALID: 1,
@@ -68,7 +68,7 @@ export function plainLegacyRule(text: string): PlainRule {
       case "-g":
         decided = decidedBy(option, value);
         // What follows are the target's own options.
-        return { conditions, decided };
+        return { conditions, decided, ...(value === "MARK" && markChange(words.slice(i + 2))) };
       default:
         if (option.startsWith("-")) others.push(option);
         else continue;
@@ -100,6 +100,13 @@ function decidedBy(option: "-j" | "-g", target: string): Decided {
   if (kind === "accept" || kind === "drop" || kind === "reject" || kind === "return") return { kind };
   // Whether it is a chain or a target such as MARK, whoever asks sees when looking for the chain.
   return { kind: "jump", chain: target };
+}
+
+/** `iptables-save` writes all changes as `--set-xmark VALUE/MASK`. */
+function markChange([option, value = ""]: readonly string[]): { readonly mark?: MarkChange } {
+  const [, flip, mask] = /^(0x[0-9a-f]{1,8})\/(0x[0-9a-f]{1,8})$/.exec(value) ?? [];
+  if (option !== "--set-xmark" || flip === undefined || mask === undefined) return {};
+  return { mark: { keep: ~Number(mask) >>> 0, flip: Number(flip) } };
 }
 
 function anyPrefix(text: string): Prefix | undefined {

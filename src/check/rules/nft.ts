@@ -2,7 +2,7 @@
 import type { Expression, Rule } from "../../kernel/nftables/index.ts";
 import { addressFromBytes } from "../../net/address.ts";
 import { prefixOf } from "../../net/prefix.ts";
-import { allStates, type Conditions, type Decided, type Mutable, type PlainRule } from "./plain.ts";
+import { allStates, type Conditions, type Decided, type MarkChange, type Mutable, type PlainRule } from "./plain.ts";
 
 /** Expressions that ask nothing. */
 const harmless = new Set(["counter", "immediate", "log", "last", "meta set", "ct set", "notrack"]);
@@ -74,7 +74,56 @@ export function plainNftRule(
         if (!harmless.has(expression.kind)) others.push(expression.kind);
     }
   }
-  return { conditions, decided };
+  const mark = markChange(expressions);
+  return { conditions, decided, ...(mark && { mark }) };
+}
+
+/** What a rule makes of the mark; undefined where it does not change it, or takes it from what is not known here. */
+function markChange(expressions: readonly Expression[]): MarkChange | undefined {
+  const isChange = ({ kind, ...rest }: Expression) =>
+    (kind === "meta set" && "key" in rest && rest.key === "mark") ||
+    (kind === "target" && "name" in rest && rest.name === "MARK");
+  if (!expressions.some(isChange)) return undefined;
+  const registers = new Map<number, MarkChange>();
+  let change: MarkChange | undefined;
+  for (const expression of expressions) {
+    switch (expression.kind) {
+      case "meta":
+        if (expression.key === "mark") registers.set(expression.dreg, { keep: 0xffff_ffff, flip: 0 });
+        else registers.delete(expression.dreg);
+        break;
+      case "immediate":
+        if (expression.data.length === 4) registers.set(expression.dreg, { keep: 0, flip: word(expression.data) });
+        else registers.delete(expression.dreg);
+        break;
+      case "bitwise": {
+        const before = registers.get(expression.sreg);
+        registers.delete(expression.dreg);
+        if (before === undefined || expression.length !== 4) break;
+        const mask = word(expression.mask);
+        const flip = ((before.flip & mask) ^ word(expression.xor)) >>> 0;
+        registers.set(expression.dreg, { keep: (before.keep & mask) >>> 0, flip });
+        break;
+      }
+      case "meta set":
+        if (expression.key === "mark") change = registers.get(expression.sreg);
+        break;
+      case "target":
+        // struct xt_mark_tginfo2: the value, and the mask of the bits that go before it is put in.
+        if (expression.name === "MARK" && expression.info.length >= 8) {
+          change = { keep: ~word(expression.info.subarray(4)) >>> 0, flip: word(expression.info) };
+        }
+        break;
+      default:
+        if ("dreg" in expression && expression.dreg !== undefined) registers.delete(expression.dreg);
+    }
+  }
+  return change;
+}
+
+/** Four bytes as the number that they are on this machine, as marks are. */
+function word(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
 }
 
 /** Takes a comparison into the conditions. @returns false if it is none of those that are understood. */

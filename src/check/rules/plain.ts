@@ -37,6 +37,24 @@ export type Decided =
 export interface PlainRule {
   readonly conditions: Conditions;
   readonly decided: Decided;
+  /** What becomes of the packet's mark, where the rule changes it in a way that is known. */
+  readonly mark?: MarkChange;
+}
+
+/** A change of a packet's mark: `new = (old & keep) ^ flip`, each of 32 bits. */
+export interface MarkChange {
+  readonly keep: number;
+  readonly flip: number;
+}
+
+/** The bits that are 1 after a change, whatever they were. */
+export function bitsSet({ keep, flip }: MarkChange): number {
+  return (flip & ~keep) >>> 0;
+}
+
+/** The bits that are 0 after a change, whatever they were. */
+export function bitsCleared({ keep, flip }: MarkChange): number {
+  return (~flip & ~keep) >>> 0;
 }
 
 /** A condition while it is being read. */

@@ -83,7 +83,7 @@ function fromPod(cluster: Cluster, pod: CheckedPod, targets: readonly Address[])
 }
 
 /** The node's end of the link to an address: by its route, or behind its bridge. */
-function entrance(world: World, address: Address): Link | undefined {
+export function entrance(world: World, address: Address): Link | undefined {
   const answer = world.routing.find({ destination: address, mark: 0 });
   const hop = answer.kind === "route" && answer.route.type === "unicast" ? answer.route.nextHops[0] : undefined;
   const link = world.link(hop?.interface);
