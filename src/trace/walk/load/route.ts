@@ -7,7 +7,8 @@ import type { State } from "../state.ts";
 import type { World } from "../world.ts";
 import { hostU32, type Loaded, load, text16, u8 } from "./values.ts";
 
-const typeNumbers = {
+/** Types of addresses (`RTN_*` of `linux/rtnetlink.h`). */
+export const typeNumbers = {
   unicast: 1,
   local: 2,
   broadcast: 3,

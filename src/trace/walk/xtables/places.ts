@@ -1,7 +1,7 @@
 /** Matches on addresses, interfaces and routes, and on IP sets (`linux/netfilter/xt_*.h`). */
 import { type Address, addressBytes, compareBytes, familyOf } from "../../../net/address.ts";
 import { loadMeta } from "../load/meta.ts";
-import { addressType } from "../load/route.ts";
+import { addressType, typeNumbers } from "../load/route.ts";
 import { usableHops } from "../routing.ts";
 import { findInSet } from "./ipset.ts";
 import {
@@ -16,21 +16,10 @@ import {
   type Seen,
 } from "./match.ts";
 
-const typeNumbers: Readonly<Record<string, number>> = {
-  unicast: 1,
-  local: 2,
-  broadcast: 3,
-  anycast: 4,
-  multicast: 5,
-  blackhole: 6,
-  unreachable: 7,
-  prohibit: 8,
-};
-
 /** Bits of address types, by number; IPv6 knows fewer. */
 function hasType(mask: number, address: Address, bound: number | undefined, { world }: Seen): boolean | undefined {
   const type = addressType(address, bound, world);
-  if (familyOf(address) === "IPv4") return (mask & (1 << (typeNumbers[type] ?? 0))) !== 0;
+  if (familyOf(address) === "IPv4") return (mask & (1 << typeNumbers[type])) !== 0;
   if (mask === 1 << 2) return type === "local";
   if (mask === 1 << 5) return type === "multicast";
   if (mask === 1 << 1) return type !== "multicast";
