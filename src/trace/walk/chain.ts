@@ -36,7 +36,7 @@ interface Nesting {
 
 interface Decided {
   readonly state: State;
-  readonly kind: "accept" | "drop" | "lost";
+  readonly kind: "accept" | "drop" | "lost" | "again";
   readonly by: string;
   readonly why?: string;
   readonly answer?: string;
@@ -68,6 +68,7 @@ export function runBaseChain(
   }
   for (const { state, kind, by, why, answer } of decided) {
     if (kind === "accept") passed.push(state);
+    else if (kind === "again") ended.push({ state, outcome: { kind: "dropped", by }, again: true });
     else if (kind === "lost") ended.push({ state, outcome: { kind: "unknown", why: `${by}: ${why ?? ""}` } });
     else if (answer === undefined) ended.push({ state, outcome: { kind: "dropped", by } });
     else ended.push({ state, outcome: { kind: "rejected", by, how: answer } });
@@ -109,6 +110,7 @@ function runChain(
           calls.set(name, call);
         } else if (verdict.kind === "accept" || verdict.kind === "stop")
           decided.push({ state: after, kind: "accept", by });
+        else if (verdict.kind === "again") decided.push({ state: after, kind: "again", by });
         else if (verdict.kind === "drop") {
           decided.push({
             state: after,
@@ -174,7 +176,7 @@ function recorded(
   return withStep(state, {
     kind: "rule",
     ...place,
-    verdict: verdict.kind === "lost" ? { kind: "continue" } : verdict,
+    verdict: verdict.kind === "lost" || verdict.kind === "again" ? { kind: "continue" } : verdict,
     effects: [
       ...effects,
       ...(answer === undefined ? [] : [`answers with ${answer}`]),

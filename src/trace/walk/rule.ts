@@ -13,6 +13,7 @@ import { runComputing } from "./rule/compute.ts";
 import { runLimit } from "./rule/limits.ts";
 import { runDynset, runLookup } from "./rule/lookup.ts";
 import { runTproxy } from "./rule/proxy.ts";
+import { runSynproxy } from "./rule/synproxy.ts";
 import {
   type Context,
   change,
@@ -188,7 +189,7 @@ export function evaluate(expression: Expression, thread: Thread, context: Contex
     case "inner":
       return depends(thread, "the packet inside the tunnel is as the rule wants it");
     case "synproxy":
-      return lost(thread, "synproxy answers for the server");
+      return runSynproxy(thread);
     case "tproxy":
       return runTproxy(expression, thread, context);
     case "fwd":

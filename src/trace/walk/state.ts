@@ -258,6 +258,8 @@ export interface Awaited {
 export interface Ended {
   readonly state: State;
   readonly outcome: Outcome;
+  /** The place then sends a packet like it itself, which is followed in its stead. */
+  readonly again?: true;
   /** The ways of the answer, where it was followed. */
   readonly answers?: readonly Ended[];
 }

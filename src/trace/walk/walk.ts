@@ -6,6 +6,7 @@ import { Cluster } from "./cluster.ts";
 import { failed, type Phase, settled, setUp } from "./midst.ts";
 import type { Packet } from "./packet.ts";
 import { usableHops } from "./routing.ts";
+import { reopened } from "./rule/synproxy.ts";
 import { type Awaited, type Ended, joinStates, type PlaceRole, type State, withStep } from "./state.ts";
 import { answerTo } from "./track.ts";
 import { arrived } from "./way/link.ts";
@@ -146,8 +147,14 @@ function followed(setting: Setting, start: readonly Move[]): readonly Ended[] {
     const together = moves.filter((each) => each.world === world && each.as === as);
     const rest = moves.filter((each) => each.world !== world || each.as !== as);
     const onward = step(setting, world, as, join(together.map(({ state }) => placed(world, state))));
-    for (const each of onward.ended) ended.push(each);
-    const further = onward.moves.map((each) => ({ ...each, state: { ...each.state, moves: each.state.moves + 1 } }));
+    for (const each of onward.ended) if (!each.again) ended.push(each);
+    const anew = onward.ended
+      .filter(({ again }) => again)
+      .map(({ state }): Move => ({ world, state: reopened(state), as: "own" }));
+    const further = [...onward.moves, ...anew].map((each) => ({
+      ...each,
+      state: { ...each.state, moves: each.state.moves + 1 },
+    }));
     for (const { state } of further) if (state.moves > mostMoves) ended.push({ state, outcome: circle });
     moves = [...rest, ...further.filter(({ state }) => state.moves <= mostMoves)];
   }

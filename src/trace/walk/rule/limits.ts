@@ -1,6 +1,7 @@
 /** Limits, quotas and objects: what depends on the packets that came before. */
 import type { Expression, ObjrefMap } from "../../../kernel/nftables/index.ts";
 import { show } from "../compute.ts";
+import { runSynproxy } from "./synproxy.ts";
 import { type Context, decide, depends, go, lost, miss, type Next, type Thread } from "./thread.ts";
 
 /** An expression with a state of its own. */
@@ -33,7 +34,7 @@ export function runLimit(expression: Limiting, thread: Thread, context: Context)
         if (object?.state.kind === "quota") return runLimit(object.state, thread, context);
         return depends(thread, `${expression.type} ${expression.name} lets it pass`);
       }
-      return expression.type === "synproxy" ? lost(thread, "synproxy answers for the server") : go(thread);
+      return expression.type === "synproxy" ? runSynproxy(thread) : go(thread);
     }
     case "objref map":
       return throughMap(expression, thread, context);

@@ -8,8 +8,12 @@ import type { World } from "../world.ts";
 /** What became of a packet at a rule. */
 export interface RuleResult {
   readonly state: State;
-  /** `continue`: it matched and decided nothing. `miss`: it did not match. `lost`: what it does cannot be told. */
-  readonly verdict: Verdict | { readonly kind: "miss" } | { readonly kind: "lost"; readonly why: string };
+  /** `continue`: it matched and decided nothing. `miss`: it did not match. `lost`: what it does cannot be told. `again`: it ends here, and this node sends one like it. */
+  readonly verdict:
+    | Verdict
+    | { readonly kind: "miss" }
+    | { readonly kind: "again" }
+    | { readonly kind: "lost"; readonly why: string };
   /** Why it did not match. */
   readonly why?: string;
   readonly effects: readonly string[];

@@ -3,6 +3,7 @@ import type { XtMatch, XtTarget } from "../../../kernel/nftables/index.ts";
 import { type Action, evaluateMatch, readTarget } from "../xtables/index.ts";
 import { untracked } from "./change.ts";
 import { proxyTo } from "./proxy.ts";
+import { runSynproxy } from "./synproxy.ts";
 import { type Context, change, decide, depends, end, go, lost, miss, type Next, type Thread } from "./thread.ts";
 import { translate } from "./translate.ts";
 
@@ -35,6 +36,8 @@ export function runTarget(expression: XtTarget, thread: Thread, context: Context
       return end(thread, { kind: "queue", queue: action.number });
     case "notrack":
       return untracked(thread);
+    case "synproxy":
+      return runSynproxy(thread);
     case "trace":
       return change(thread, { traced: true }, "traces the packet");
     case "set":

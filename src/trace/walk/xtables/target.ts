@@ -15,6 +15,7 @@ export type Action =
   | { readonly kind: "hops"; readonly how: "set" | "add"; readonly value: number }
   | { readonly kind: "notrack" }
   | { readonly kind: "trace" }
+  | { readonly kind: "synproxy" }
   | { readonly kind: "reject"; readonly how: string }
   | { readonly kind: "queue"; readonly number: number; readonly bypass: boolean }
   | { readonly kind: "proxy"; readonly address?: Address; readonly port: number; readonly mark: number }
@@ -233,6 +234,7 @@ const targets: Readonly<Record<string, Target>> = {
   "NOTRACK 0": { length: 0, read: () => ({ kind: "notrack" }) },
   "TRACE 0": { length: 0, read: () => ({ kind: "trace" }) },
   "REJECT 0": reject,
+  "SYNPROXY 0": { length: 4, read: () => ({ kind: "synproxy" }) },
   "CLASSIFY 0": { length: 4, read: (info) => ({ kind: "priority", priority: info.getUint32(0, true) }) },
   "DSCP 0": { length: 1, read: (info) => ({ kind: "service", mask: 0xfc, value: info.getUint8(0) << 2 }) },
   "TOS 1": { length: 2, read: (info) => ({ kind: "service", mask: info.getUint8(1), value: info.getUint8(0) }) },
