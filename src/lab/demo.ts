@@ -182,6 +182,10 @@ function whatToTry(name: string, { outside }: Stage): string {
       `${lab} exec${flag} hello -- curl -s http://hello/`,
       "a pod asks the Service that it is itself behind, by its name",
     ],
+    [
+      `${program} trace --lab ${name} outside ${outside.address}:${outside.port}`,
+      "which way such a packet goes, and why",
+    ],
     [`${lab} kubectl${flag} -- scale deployment hello --replicas=6`, "this screen shows the new pods, at once"],
     [`${lab} exec${flag} node1 -- nft list map ip portolan endpoints`, "the endpoints, as the kernel has them"],
     [`${lab} mode${flag} iptables`, "other rules in the kernel, and no connection breaks"],
