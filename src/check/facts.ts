@@ -24,6 +24,8 @@ export interface PodInside {
 export class Facts {
   readonly snapshot: Snapshot;
   readonly cluster: ClusterObjects | undefined;
+  /** Of other nodes of the cluster, where there are any. */
+  readonly others: readonly Snapshot[];
   /** Of the pods; empty where they cannot be seen. */
   readonly insides: readonly PodInside[];
   /** What was seen of the machine while it ran; empty for snapshots. */
@@ -46,16 +48,20 @@ export class Facts {
   constructor(
     snapshot: Snapshot,
     more: {
+      /** Without them: those of the snapshot, if it has any. */
       readonly cluster?: ClusterObjects;
+      readonly others?: readonly Snapshot[];
+      /** Without them: those that the snapshot has as places. */
       readonly insides?: readonly PodInside[];
       readonly running?: Running;
     } = {},
   ) {
     this.snapshot = snapshot;
-    this.cluster = more.cluster;
+    this.cluster = more.cluster ?? snapshot.objects;
+    this.others = more.others ?? [];
     this.running = more.running ?? {};
     const own = new Set(snapshot.addresses.map(({ address }) => address).filter((address) => !isLoopback(address)));
-    this.node = more.cluster?.nodes.find(({ addresses }) => addresses.some((address) => own.has(address)));
+    this.node = this.cluster?.nodes.find(({ addresses }) => addresses.some((address) => own.has(address)));
     this.chains = chainsOf(snapshot);
     this.proxies = findProxies(snapshot, this.chains);
     this.podBridges = snapshot.links.filter((link) => this.#isPodBridge(link));
@@ -68,7 +74,7 @@ export class Facts {
         (master === undefined ? routed.has(index) : bridges.has(master)),
     );
     const podNumbers = new Set(this.podLinks.map(({ linkNamespace }) => linkNamespace));
-    this.insides = (more.insides ?? []).filter(({ number }) => podNumbers.has(number));
+    this.insides = (more.insides ?? insidesOf(snapshot)).filter(({ number }) => podNumbers.has(number));
     const fromBridges = snapshot.addresses
       .filter((each) => bridges.has(each.interface) && each.scope === 0)
       .map(({ address, prefixLength }) => prefixOf(address, prefixLength));
@@ -133,4 +139,18 @@ export class Facts {
     });
     return new Set(indexes);
   }
+}
+
+/** The insides of namespaces that a snapshot has as places. */
+function insidesOf({ namespaces = [], places = [] }: Snapshot): readonly PodInside[] {
+  const byIdentity = new Map(places.map((place) => [place.identity, place]));
+  return namespaces.flatMap(({ number, identity }) => {
+    const place = byIdentity.get(identity);
+    if (place === undefined) return [];
+    const { name: namespace, links, sockets } = place;
+    const addresses = place.addresses
+      .filter(({ address, scope }) => scope === 0 && !isLoopback(address))
+      .map(({ address }) => address);
+    return [{ namespace, number, addresses, links, sockets }];
+  });
 }

@@ -1,7 +1,5 @@
 /** `portolan check`: finds what is wrong with the Services of a node. */
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { gunzipSync } from "node:zlib";
 import { findFaults } from "../check/check.ts";
 import { checks } from "../check/checks/index.ts";
 import { Facts } from "../check/facts.ts";
@@ -9,13 +7,13 @@ import { explanationOf, type Finding } from "../check/finding.ts";
 import { lookInside } from "../check/gather.ts";
 import { formatFinding, formatReport, formatSummary, type Style } from "../check/report.ts";
 import { lookAtRunning, type TrackerCount } from "../check/running.ts";
-import { durationFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
+import { durationFlag, parseFlags, stringFlag, stringsFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { KubeClient } from "../kube/client.ts";
 import { findCluster, KubeconfigError } from "../kube/kubeconfig.ts";
 import { enterWorldWith } from "../lab/world.ts";
 import { errorText } from "../telemetry/log.ts";
-import { capture, largestDocument, parseSnapshot, type Snapshot } from "../trace/snapshot/index.ts";
+import { capture, readSnapshotFile } from "../trace/snapshot/index.ts";
 import { readObjects } from "../trace/snapshot/readobjects.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
 
@@ -25,7 +23,9 @@ const flags = {
     { help: "A named network namespace (ip netns) to look into, instead of this one." },
     "name",
   ),
-  snapshot: stringFlag("", { help: "A file of `portolan snapshot` to look at, instead of this machine." }, "file"),
+  snapshot: stringsFlag([], {
+    help: "Files of `portolan snapshot` to look at, instead of this machine: one, or one for each node, which are compared then.",
+  }),
   kubeconfig: stringFlag(
     "",
     {
@@ -44,6 +44,7 @@ type Values = ReturnType<typeof parseFlags<typeof flags>>["values"];
 
 /** The status for what {@link check} found. */
 const foundStatus = 3;
+const withoutCluster = "Services, pods and nodes are not looked at: name a cluster with --kubeconfig\n";
 /** Milliseconds that the API server may take. */
 const patience = 20_000;
 
@@ -78,8 +79,9 @@ export const check: Command = {
       return exitStatus.ok;
     }
     if (!["text", "json"].includes(values.output)) throw wrong(`-o ${values.output}: must be text or json`);
-    if (values.snapshot !== "" && values.namespace !== "") throw wrong("--snapshot and --namespace exclude each other");
-    if (values.snapshot !== "" && values.watch) throw wrong("--watch needs a node: a snapshot does not change");
+    if (values.snapshot.length > 0 && values.namespace !== "")
+      throw wrong("--snapshot and --namespace exclude each other");
+    if (values.snapshot.length > 0 && values.watch) throw wrong("--watch needs a node: a snapshot does not change");
     if (values.interval < 100) throw wrong("--interval must be 100ms or more");
     if (values.namespace !== "") enterWorldWith(values.namespace);
     const client = clientOf(values, context);
@@ -92,15 +94,40 @@ export const check: Command = {
 };
 
 async function once(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<number> {
+  if (values.snapshot.length > 0) return ofFiles(values, client, context);
   const first = await gather(values, client, context);
   const suspected = findFaults(first.facts);
   // What was on its way while we looked is no fault: rules follow objects, only later.
-  const again = values.snapshot === "" && suspected.length > 0;
+  const again = suspected.length > 0;
   const facts = again ? (await gather(values, client, context, first.count)).facts : first.facts;
   const findings = again ? lasting(suspected, findFaults(facts)) : suspected;
-  if (values.output === "json") context.out(`${JSON.stringify(asJson(facts, findings), undefined, 2)}\n`);
-  else context.out(formatReport(facts.snapshot.name, findings, styleOf()));
+  tell(facts, findings, values, context);
   return findings.length === 0 ? exitStatus.ok : foundStatus;
+}
+
+/** Looks at each file, and at what the others say of other nodes. */
+async function ofFiles(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<number> {
+  const snapshots = values.snapshot.map(readSnapshotFile);
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(patience)]);
+  const cluster = client && (await readObjects(client, signal));
+  let isHealthy = true;
+  for (const snapshot of snapshots) {
+    for (const each of snapshot.missing) context.err(`not looked at: ${each}\n`);
+    const facts = new Facts(snapshot, {
+      ...(cluster && { cluster }),
+      others: snapshots.filter((each) => each !== snapshot),
+    });
+    if (facts.cluster === undefined) context.err(withoutCluster);
+    const findings = findFaults(facts);
+    tell(facts, findings, values, context);
+    isHealthy &&= findings.length === 0;
+  }
+  return isHealthy ? exitStatus.ok : foundStatus;
+}
+
+function tell(facts: Facts, findings: readonly Finding[], { output }: Values, { out }: CommandContext): void {
+  if (output === "json") out(`${JSON.stringify(asJson(facts, findings), undefined, 2)}\n`);
+  else out(formatReport(facts.snapshot.name, findings, styleOf()));
 }
 
 /** Those that were found before, too. */
@@ -175,12 +202,11 @@ async function gather(
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(patience)]);
   // Objects first: rules follow them, not the other way round.
   const cluster = client && (await readObjects(client, signal));
-  const live = values.snapshot === "";
   const namespace = values.namespace === "" ? undefined : values.namespace;
-  const snapshot = live ? await capture(namespace) : readSnapshot(values.snapshot);
+  const snapshot = await capture(namespace);
   for (const each of snapshot.missing) context.err(`not looked at: ${each}\n`);
-  const insides = live ? lookInside(snapshot, namespace) : [];
-  const running = live ? await lookAtRunning(count, namespace, signal) : {};
+  const insides = lookInside(snapshot, namespace);
+  const running = await lookAtRunning(count, namespace, signal);
   return {
     facts: new Facts(snapshot, { ...(cluster && { cluster }), insides, running }),
     count: running.tracker?.after,
@@ -190,8 +216,9 @@ async function gather(
 /** The cluster to ask: the one that is named, or the one that is at hand for the machine itself. */
 function clientOf({ kubeconfig, snapshot, namespace }: Values, { err }: CommandContext): KubeClient | undefined {
   if (kubeconfig !== "") return new KubeClient(findCluster({ kubeconfig }));
-  const without = "Services, pods and nodes are not looked at: name a cluster with --kubeconfig\n";
-  if (snapshot === "" && namespace === "") {
+  // Files may have objects in them.
+  if (snapshot.length > 0) return undefined;
+  if (namespace === "") {
     try {
       return new KubeClient(findCluster({}));
     } catch (error) {
@@ -199,15 +226,8 @@ function clientOf({ kubeconfig, snapshot, namespace }: Values, { err }: CommandC
       err(`${errorText(error)}\n`);
     }
   }
-  err(without);
+  err(withoutCluster);
   return undefined;
-}
-
-function readSnapshot(file: string): Snapshot {
-  let bytes: Uint8Array = readFileSync(file);
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) bytes = gunzipSync(bytes, { maxOutputLength: largestDocument });
-  if (bytes.length > largestDocument) throw new Error(`${file}: longer than ${largestDocument} bytes, no snapshot`);
-  return parseSnapshot(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"), file);
 }
 
 function asJson({ snapshot, cluster, insides, proxies }: Facts, findings: readonly Finding[]) {

@@ -142,6 +142,19 @@ test("a snapshot in a file is looked at as the node itself, and one that is none
   assert.match(refused.err, /hello\.yaml: not a snapshot, or cut off/);
 });
 
+test("snapshots of several nodes are compared: links of one network whose MTUs differ are found", async () => {
+  const files = ["node1", "node2"].map((node) => `${lab.folder}/${node}-mtu.json.gz`);
+  await lab.lab("break", "mtu");
+  for (const [i, file] of files.entries()) {
+    const argv = [program, "snapshot", "--namespace", lab.namespace(`node${i + 1}`), "-o", file];
+    assert.equal((await lab.run(argv)).code, 0);
+  }
+  await lab.lab("repair");
+  const { code, out } = await lab.run([program, "check", "--snapshot", files.join(",")]);
+  assert.equal(code, 3);
+  assert.match(out, /WARNING link eth0 among nodes\n[\s\S]*node2[\s\S]*WARNING link eth0\n/);
+});
+
 test("with --watch what comes and goes is printed, once each", async () => {
   const argv = [program, "check", "--namespace", lab.namespace("node1"), "--kubeconfig", kubeconfig()];
   const child = lab.start([...argv, "--watch", "--interval", "200ms", "-o", "json"]);

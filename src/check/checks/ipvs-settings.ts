@@ -27,6 +27,15 @@ export const ipvsSettings: Check = {
         remedy: "sysctl -w net.ipv4.vs.conn_reuse_mode=0, or kernel 5.9 or newer",
       });
     }
+    if (facts.sysctl("net/ipv4/vs/expire_nodest_conn") === "0") {
+      findings.push({
+        severity: "warning" as const,
+        subject: "net.ipv4.vs.expire_nodest_conn",
+        message:
+          "net.ipv4.vs.expire_nodest_conn is 0: packets of connections whose endpoint is gone are dropped, and their clients wait instead of connecting anew.",
+        remedy: "sysctl -w net.ipv4.vs.expire_nodest_conn=1",
+      });
+    }
     return findings;
   },
 };

@@ -1,5 +1,7 @@
 import type { Link } from "../../kernel/route/index.ts";
 import { familyOf } from "../../net/address.ts";
+import { prefixContains, prefixFamily, prefixOf } from "../../net/prefix.ts";
+import type { Snapshot } from "../../trace/snapshot/index.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, type Finding, some } from "../finding.ts";
 
@@ -19,6 +21,7 @@ export const mtu: Check = {
       ...fromPods(facts, overlays),
       ...acrossBridges(facts),
       ...betweenEnds(facts),
+      ...amongNodes(facts),
     ];
   },
 };
@@ -92,4 +95,40 @@ function betweenEnds({ podLinks, insides }: Facts): readonly Found[] {
       },
     ];
   });
+}
+
+/** Links of one network on several nodes: the VXLANs, or the uplinks without any. Told of on the nodes that send more. */
+function amongNodes(facts: Facts): readonly Found[] {
+  const { snapshot, uplinks, others } = facts;
+  const overlays = snapshot.links.filter(({ kind, up }) => kind === "vxlan" && up);
+  return (overlays.length > 0 ? overlays : uplinks).flatMap((link) => {
+    const shorter = others.flatMap((other) =>
+      other.links
+        .filter((each) => each.up && each.mtu < link.mtu && isOneNetwork(facts.snapshot, link, other, each))
+        .map((each) => ({ title: `${other.name} ${each.name} (${each.mtu})`, mtu: each.mtu })),
+    );
+    if (shorter.length === 0) return [];
+    return [
+      {
+        severity: "warning" as const,
+        subject: `link ${link.name} among nodes`,
+        message: `${link.name} of this node has an MTU of ${link.mtu}, and other nodes have less on the same network: ${some(shorter.map(({ title }) => title))}. Long packets from here to there may be dropped, and nobody is told.`,
+        remedy: `the same MTU on all nodes: what the wires of all take, ${Math.min(...shorter.map((each) => each.mtu))} if that of the others is right`,
+      },
+    ];
+  });
+}
+
+/** Whether two links are of one VXLAN, or of one IP network. */
+function isOneNetwork(here: Snapshot, link: Link, there: Snapshot, other: Link): boolean {
+  if (link.details?.kind === "vxlan" || other.details?.kind === "vxlan") {
+    return link.details?.kind === "vxlan" && other.details?.kind === "vxlan" && link.details.id === other.details.id;
+  }
+  const far = there.addresses.filter((each) => each.interface === other.index && each.scope === 0);
+  return here.addresses
+    .filter((each) => each.interface === link.index && each.scope === 0)
+    .map(({ address, prefixLength }) => prefixOf(address, prefixLength))
+    .some((prefix) =>
+      far.some(({ address }) => familyOf(address) === prefixFamily(prefix) && prefixContains(prefix, address)),
+    );
 }

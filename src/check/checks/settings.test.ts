@@ -74,12 +74,15 @@ test("a program on a node port is found", () => {
 test("the kernel's settings for IPVS are judged where IPVS serves", () => {
   const links = [...healthyNode().links, { ...healthyNode().links[1], index: 9, name: "kube-ipvs0" }];
   const nat = { family: "IPv4", name: "nat", chains: [{ name: "KUBE-SERVICES", rules: [] }] };
-  const settings = withSysctls({ "net/ipv4/vs/conntrack": "0", "net/ipv4/vs/conn_reuse_mode": "1" });
+  const settings = withSysctls({
+    "net/ipv4/vs/conntrack": "0",
+    "net/ipv4/vs/conn_reuse_mode": "1",
+    "net/ipv4/vs/expire_nodest_conn": "0",
+  });
   const all = found({ ...settings, links, iptables: [nat], kernel: "5.4.0" });
-  assert.ok(
-    all.includes("ipvs-settings: net.ipv4.vs.conntrack") && all.includes("ipvs-settings: net.ipv4.vs.conn_reuse_mode"),
-    String(all),
-  );
+  for (const name of ["conntrack", "conn_reuse_mode", "expire_nodest_conn"]) {
+    assert.ok(all.includes(`ipvs-settings: net.ipv4.vs.${name}`), String(all));
+  }
   assert.deepEqual(found(settings), []);
 });
 

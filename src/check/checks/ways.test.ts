@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress } from "../../net/address.ts";
+import type { Snapshot } from "../../trace/snapshot/index.ts";
 import type { ClusterObjects } from "../../trace/snapshot/objects.ts";
-import type { PodInside } from "../facts.ts";
+import { findFaults } from "../check.ts";
+import { Facts, type PodInside } from "../facts.ts";
 import { found, healthyCluster, healthyNode, messages, nodeOf, podOf, service, slice, withLink } from "../testing.ts";
 
 const listening = { protocol: "TCP", address: parseAddress("0.0.0.0"), port: 8080 } as const;
@@ -129,6 +131,37 @@ test("a bridge that takes less than its pods is found, and a pod's wire whose en
   ];
   assert.deepEqual(found({}, {}, wire(1500)), []);
   assert.deepEqual(found({}, {}, wire(9000)), ["mtu: link veth2"]);
+});
+
+test("nodes whose links of one network differ are found by the one that sends longer packets", () => {
+  const compared = (here: number, there: number) => {
+    const { addresses } = healthyNode();
+    const other = healthyNode({
+      ...withLink("eth0", { mtu: there }),
+      name: "node2",
+      addresses: addresses.map((each) => (each.interface === 2 ? { ...each, address: "192.0.2.12" } : each)),
+    });
+    return findFaults(new Facts(healthyNode(withLink("eth0", { mtu: here })), { others: [other] })).map(
+      ({ check, subject }) => `${check}: ${subject}`,
+    );
+  };
+  assert.deepEqual(compared(1500, 1500), []);
+  assert.deepEqual(compared(9000, 1500), ["mtu: link eth0 among nodes"]);
+  assert.deepEqual(compared(1500, 9000), []);
+});
+
+test("a snapshot with its pods and the cluster's objects is looked at with them", () => {
+  const pod = { ...healthyNode({ addresses: [], routes: [] }), name: "cni-1", identity: "m/pod" };
+  const snapshot = {
+    ...healthyNode(),
+    objects: healthyCluster(),
+    namespaces: [{ number: 0, identity: "m/pod" }],
+    places: [{ ...pod, addresses: [{ ...healthyNode().addresses[0], address: parseAddress("10.244.1.2") }] }],
+  } as Snapshot;
+  assert.deepEqual(
+    findFaults(new Facts(snapshot)).map(({ check }) => check),
+    ["target-port"],
+  );
 });
 
 test("a Service without endpoints is found, with the reason", () => {
