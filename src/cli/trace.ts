@@ -46,7 +46,9 @@ const flags = {
   }),
   "what-if": stringFlag(
     "",
-    { help: "A file of changes (sysctls, links, routes, rules): show the way with them beside the way as it is." },
+    {
+      help: "A file of changes (sysctls, links, routes, rules, objects): show the way with them beside the way as it is.",
+    },
     "file",
   ),
   output: stringFlag("text", { help: "text or json.", shorthand: "o" }, "format"),
@@ -154,7 +156,7 @@ export const trace: Command = {
       if (values.verify) return await sendAndCompare(snapshots, question, context);
       if (changes !== undefined) {
         const options = { everyRule: false, answers: true };
-        const then = walkCluster(changedCluster(snapshots, cluster, changes, mostSteps), question, options);
+        const then = walkCluster(await changedCluster(snapshots, cluster, changes, mostSteps), question, options);
         context.out(formatBoth(walkCluster(new Cluster(snapshots, mostSteps), question, options), then));
         return statuses[summaryOf(then)];
       }

@@ -38,7 +38,7 @@ const question: Question = {
 async function both(text: string): Promise<{ readonly then: Walk; readonly text: string }> {
   const snapshots = await places();
   const now = new Cluster(snapshots, 100_000);
-  const changed = changedCluster(snapshots, now, parseChanges(text, "file"), 100_000);
+  const changed = await changedCluster(snapshots, now, parseChanges(text, "file"), 100_000);
   const then = walkCluster(changed, question);
   return { then, text: formatBoth(walkCluster(now, question), then) };
 }

@@ -219,7 +219,11 @@ function replaceObjects(objects: ClusterObjects, mapping: Mapping): ClusterObjec
       node: node(each.node),
       labels: labels(each.labels),
     })),
-    nodes: nodes.map((each) => ({ ...each, name: node(each.name) })),
+    nodes: nodes.map((each) => ({
+      ...each,
+      name: node(each.name),
+      ...(each.zone !== undefined && { zone: mapping.name("zone", each.zone) }),
+    })),
   };
 }
 

@@ -47,6 +47,8 @@ export interface CheckedNode {
   readonly name: string;
   readonly addresses: readonly Address[];
   readonly podCIDRs: readonly Prefix[];
+  /** Absent where it has none. */
+  readonly zone?: string;
   /** What flannel wrote about its VXLAN; absent without it. */
   readonly flannel?: { readonly mac: string; readonly publicIP: string; readonly vni: number };
 }
@@ -93,9 +95,12 @@ export const checkedNodes: Resource<CheckedNode> = {
   project(raw) {
     const projected = nodes.project(raw);
     if (projected.outcome !== "object") return projected;
-    const { name, addresses, podCIDRs } = projected.object;
+    const { name, addresses, podCIDRs, zone } = projected.object;
     const flannel = flannelOf(textsOf(fieldsOf(fieldsOf(raw).metadata).annotations));
-    return { outcome: "object", object: { name, addresses, podCIDRs, ...(flannel && { flannel }) } };
+    return {
+      outcome: "object",
+      object: { name, addresses, podCIDRs, ...(zone !== "" && { zone }), ...(flannel && { flannel }) },
+    };
   },
 };
 

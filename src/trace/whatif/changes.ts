@@ -35,8 +35,29 @@ export interface Changes {
   readonly policies?: readonly (ChainName & { readonly policy: "accept" | "drop" })[];
   /** Rules by the handles that `trace -v` and `nft -a list ruleset` show. */
   readonly deleteRules?: readonly (ChainName & { readonly handle: number })[];
+  /** Manifests of Services, EndpointSlices and Endpoints that are new or replace those of their name, in all the cluster. */
+  readonly apply?: readonly unknown[];
+  /** Services and EndpointSlices that are gone, in all the cluster. */
+  readonly delete?: readonly ObjectName[];
+  /** How the service proxies of the cluster are configured, for {@link apply} and {@link delete}; absent: by default. */
+  readonly proxy?: ProxyChoices;
   /** Commands as nft reads them, carried out on a copy of the place's rule set. */
   readonly nft?: string;
+}
+
+/** An object of the cluster. */
+export interface ObjectName {
+  readonly kind: "Service" | "EndpointSlice";
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What is not to be seen in a node's rules, and yet decides them. */
+export interface ProxyChoices {
+  /** Fields of a KubeProxyConfiguration. */
+  readonly configuration?: Readonly<Record<string, unknown>>;
+  /** The ranges of the cluster's ServiceCIDRs. */
+  readonly serviceCIDRs?: readonly Prefix[];
 }
 
 /** A route that is new. */
@@ -62,6 +83,9 @@ const chain: Fields = { family: oneOf("inet", "ip", "ip6", "arp", "bridge", "net
 const scalar: Shape = (value, path) =>
   typeof value === "number" || typeof value === "boolean" ? String(Number(value)) : text(4096)(value, path);
 
+/** Whoever uses it reads it strictly: the shapes of Kubernetes objects are the API's. */
+const anything: Shape = (value) => value;
+
 const shape = object({
   place: maybe(name),
   sysctls: maybe(record(scalar, 1000)),
@@ -81,6 +105,9 @@ const shape = object({
   ),
   policies: maybe(list(object({ ...chain, policy: oneOf("accept", "drop") }), 1000)),
   deleteRules: maybe(list(object({ ...chain, handle: whole(1) }), 1000)),
+  apply: maybe(list(anything, 10_000)),
+  delete: maybe(list(object({ kind: oneOf("Service", "EndpointSlice"), namespace: name, name }), 10_000)),
+  proxy: maybe(object({ configuration: maybe(record(anything, 100)), serviceCIDRs: maybe(list(prefix, 100)) })),
   nft: maybe(text(1_000_000)),
 });
 

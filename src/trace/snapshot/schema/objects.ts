@@ -67,6 +67,7 @@ const node = object({
   name,
   addresses: list(address, few),
   podCIDRs: list(prefix, few),
+  zone: maybe(name),
   flannel: maybe(object({ mac, publicIP: name, vni: whole() })),
 });
 
