@@ -14,8 +14,10 @@ import { parseAddress } from "../../src/net/address.ts";
 
 const tree = fileURLToPath(new URL("../..", import.meta.url));
 let count = 0;
+/** Seconds that something may take to become so: 10, or as many as variable PATIENCE says where programs are slow. */
+export const patience = Number(process.env.PATIENCE ?? 10);
 /** Milliseconds that a request may take. */
-const patience = 700;
+const requestPatience = patience * 70;
 
 /** How a program ended. */
 export interface Ended {
@@ -143,7 +145,7 @@ export class TestLab {
       "curl",
       "-s",
       "-m",
-      String(patience / 1000),
+      String(requestPatience / 1000),
       "--noproxy",
       "*",
       "-f",
@@ -160,7 +162,7 @@ export class TestLab {
     const wanted = { namespace: this.namespace(place), address, port: Number(port || 80), path: pathname + search };
     const ask = async () => {
       try {
-        const { status, text } = await getInside(wanted, AbortSignal.timeout(patience));
+        const { status, text } = await getInside(wanted, AbortSignal.timeout(requestPatience));
         return status === 200 ? text : "curl: 22";
       } catch (error) {
         return (error as { readonly code?: unknown }).code === "ECONNREFUSED" ? "curl: 7" : "curl: 28";
@@ -169,22 +171,22 @@ export class TestLab {
     return [...new Set(await Promise.all(Array.from({ length: requests }, ask)))].sort();
   }
 
-  /** Sends a line over UDP from a place and reads the answer; empty if none comes within half a second. */
+  /** Sends a line over UDP from a place and reads the answer; empty if none comes in time. */
   async udp(place: string, address: string, port: number, line = "hostname", sourcePort = 0): Promise<string> {
     const script = `
       const socket = require("node:dgram").createSocket(${JSON.stringify(address.includes(":") ? "udp6" : "udp4")});
       const end = () => socket.close();
       socket.on("error", end).on("message", (text) => { process.stdout.write(String(text)); end(); });
       socket.bind(${sourcePort}, () => socket.send(${JSON.stringify(line)}, ${port}, ${JSON.stringify(address)}));
-      setTimeout(end, 500).unref();`;
+      setTimeout(end, ${patience * 50}).unref();`;
     return (await this.at(place, process.execPath, "-e", script)).out;
   }
 
-  /** Runs a program until it ends, half a minute at most. */
+  /** Runs a program until it ends, or for too long. */
   run(argv: readonly string[], input = ""): Promise<Ended> {
     const [file = "", ...args] = [...this.#prefix, ...argv];
     return new Promise((resolve) => {
-      const options = { env: this.env, timeout: 40_000, maxBuffer: 16 << 20 };
+      const options = { env: this.env, timeout: patience * 4000, maxBuffer: 16 << 20 };
       const child = execFile(file, args, options, (error, out, err) => {
         const code = typeof error?.code === "number" ? error.code : error === null ? 0 : -1;
         resolve({ code, out, err: error !== null && code === -1 ? `${err}${error.message}` : err });
@@ -224,12 +226,12 @@ function expectSuccess(what: string, { code, out, err }: Ended): string {
   return out;
 }
 
-/** Waits until something is so, ten seconds at most unless more are given. */
+/** Waits until something is so, for {@link patience} unless another time is given. */
 export async function eventually<T>(
   what: string,
   look: () => T | Promise<T>,
   isSo: (value: T) => boolean,
-  milliseconds = 10_000,
+  milliseconds = patience * 1000,
 ): Promise<T> {
   const end = Date.now() + milliseconds;
   for (;;) {
