@@ -43,5 +43,10 @@ test("docs/check.md explains each check, and no other", () => {
     [...sections.matchAll(/^## (.*)$/gm)].map(([, name]) => name),
     checks.map(({ name }) => name),
   );
-  for (const { about } of checks) assert.ok(sections.includes(about), about);
+  for (const { name, about, seen } of checks) {
+    const section = sections.split(/^## /m).find((each) => each.startsWith(`${name}\n`)) ?? "";
+    assert.ok(section.includes(about), about);
+    const [, links = ""] = section.split(/^Seen: /m);
+    for (const thread of seen) assert.match(links, new RegExp(`\\[${thread}\\]\\(https://github.com/`), name);
+  }
 });

@@ -209,5 +209,9 @@ test("a Service of local traffic without pods here is found, unless a load balan
   const slices = [slice({ endpoints: second === undefined ? [] : [second] })];
   assert.deepEqual(found({}, { services: [service(local)], slices }), ["local-traffic: service shop/web"]);
   assert.deepEqual(found({}, { services: [service(local)] }), []);
-  assert.deepEqual(found({}, { services: [service({ ...local, healthCheckNodePort: 31_000 })], slices }), []);
+  const told = [service({ ...local, healthCheckNodePort: 31_000 })];
+  const on = (port: number) =>
+    found({ sockets: [{ protocol: "TCP", address: "0.0.0.0", port }] }, { services: told, slices });
+  assert.deepEqual(on(31_000), []);
+  assert.deepEqual(on(10_250), ["local-traffic: service shop/web, health check"]);
 });
