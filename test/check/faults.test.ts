@@ -81,6 +81,11 @@ for (const [fault, wanted] of Object.entries(expected)) {
 const handmade: readonly (readonly [what: string, rule: string, wanted: readonly string[]])[] = [
   ["masquerades all", "-t nat -A POSTROUTING -o eth0 -j MASQUERADE", ["node1 source-address"]],
   ["clears the proxy's mark", "-t mangle -A FORWARD -j MARK --set-mark 0x1", ["node1 mark-bits"]],
+  [
+    "sets the proxy's mark",
+    "-t mangle -A PREROUTING -p tcp -j MARK --set-mark 0x4000",
+    ["node1 mark-bits", "node1 source-address"],
+  ],
 ];
 
 for (const [what, rule, wanted] of handmade) {
