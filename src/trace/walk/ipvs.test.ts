@@ -161,3 +161,25 @@ test("what IPVS would say is unknown where it could not be read, or where the po
   const [only] = walk(node([service([destination("10.244.0.1")])]), { ...question, packet }).ends;
   assert.equal(only?.outcome.kind, "unknown");
 });
+
+test("a later packet goes where IPVS sent the first one, whether connections are tracked or not", () => {
+  const services = [service([destination("10.244.0.1", 3), destination("10.244.0.2", 1)], { scheduler: "wrr" })];
+  for (const tracked of ["0", "1"]) {
+    const snapshot = node(services, { sysctls: { "net/ipv4/vs/conntrack": tracked } });
+    const later = walk(snapshot, { ...question, phase: "established" }).ends;
+    assert.deepEqual(
+      later.map(({ outcome, state }) => ["to" in outcome && outcome.to.address, state.probability]).toSorted(),
+      [
+        ["10.244.0.1", 0.75],
+        ["10.244.0.2", 0.25],
+      ],
+    );
+  }
+});
+
+test("to whom IPVS sends a later packet is unknown where the first one did not go by masquerading", () => {
+  const direct = service([destination("10.244.0.1", 1, { forwarding: "route" })]);
+  const snapshot = node([direct], { sysctls: {} });
+  const kinds = walk(snapshot, { ...question, phase: "established" }).ends.map(({ outcome }) => outcome.kind);
+  assert.deepEqual(kinds, ["unknown"]);
+});
