@@ -59,9 +59,8 @@ for (const [label, factory] of factories) {
     context.diagnostic(`seed ${seed}: ${tally}`);
     totals.pairs += tally.pairs;
     totals.depends += tally.depends;
-    // Whom session affinity of iptables remembers is not in a snapshot. Nothing else is unknown.
     assert.deepEqual(
-      tally.reasons.filter((each) => !/the client is remembered by list|too many/.test(each)),
+      tally.reasons.filter((each) => !/too many/.test(each)),
       [],
     );
   });

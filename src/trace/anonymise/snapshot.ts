@@ -32,6 +32,9 @@ export function anonymise(snapshot: Snapshot, mapping: Mapping): Anonymised {
       routes: replaceTexts(each.routes, mapping),
       conntrack: replaceTexts(each.conntrack, mapping),
       sockets: replaceTexts(each.sockets, mapping),
+      ...(each.recent !== undefined && {
+        recent: replaceTexts(each.recent, mapping).map((list) => ({ ...list, name: mapping.name("list", list.name) })),
+      }),
       ...(each.ipvs !== undefined && { ipvs: replaceTexts(each.ipvs, mapping) }),
       ipsets: each.ipsets.map((set) => ({
         ...set,

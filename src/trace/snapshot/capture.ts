@@ -17,6 +17,7 @@ import {
 import { listListeningSockets } from "../../kernel/sockets/listening.ts";
 import { readSysctl } from "../../kernel/sysctl.ts";
 import { type BlobTable, readLegacyTables } from "../../kernel/xtables/legacy.ts";
+import { readRecentLists } from "../../kernel/xtables/recent.ts";
 import type { SavedChain, SavedTable } from "../../kernel/xtables/save.ts";
 import { type AnyTable, findXtables } from "../../kernel/xtables/xtables.ts";
 import { families } from "../../net/address.ts";
@@ -42,6 +43,7 @@ export async function capture(namespace?: string): Promise<Snapshot> {
   using nft = namespace === undefined ? openNftables() : inNamespace(namespace, () => openNftables());
   using tracker = openConntrack(namespace);
   const links = listLinks(route);
+  const recent = attempt("lists of iptables' match recent", undefined, () => readRecentLists(namespace));
   const ipvs = attempt("IPVS", undefined, () => readIpvs(namespace));
   return {
     schemaVersion,
@@ -61,6 +63,7 @@ export async function capture(namespace?: string): Promise<Snapshot> {
     nftables: readRuleset(nft),
     iptables: await readTables(namespace, missing),
     ipsets: attempt("IP sets", [], () => listAllSets(namespace)),
+    ...(recent !== undefined && { recent }),
     ...(ipvs !== undefined && { ipvs }),
     conntrack: attempt("connections", [], () => listConntrack(tracker)),
     sockets: attempt("sockets", [], () => listListeningSockets(namespace)),

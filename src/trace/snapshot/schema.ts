@@ -6,6 +6,7 @@ import { ipvs } from "./schema/ipvs.ts";
 import { addresses, fdb, links, neighbours } from "./schema/links.ts";
 import { nftables } from "./schema/nftables.ts";
 import { objects } from "./schema/objects.ts";
+import { recent } from "./schema/recent.ts";
 import { routes, rules } from "./schema/routes.ts";
 import { sockets } from "./schema/sockets.ts";
 import { name } from "./schema/values.ts";
@@ -27,6 +28,7 @@ const place = {
   nftables,
   iptables,
   ipsets,
+  recent: maybe(recent),
   ipvs: maybe(ipvs),
   conntrack,
   sockets,

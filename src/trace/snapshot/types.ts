@@ -5,6 +5,7 @@ import type { CountedDestination, IpvsTimeouts, VirtualService } from "../../ker
 import type { Expression, Ruleset } from "../../kernel/nftables/index.ts";
 import type { FdbEntry, InterfaceAddress, Link, Neighbour, Route, Rule } from "../../kernel/route/index.ts";
 import type { ListeningSocket } from "../../kernel/sockets/listening.ts";
+import type { RecentList } from "../../kernel/xtables/recent.ts";
 import type { Family } from "../../net/address.ts";
 import type { ClusterObjects } from "./objects.ts";
 
@@ -32,6 +33,8 @@ export interface Snapshot {
   /** The tables of iptables' old variant; those of the nft variant are in {@link nftables}. */
   readonly iptables: readonly LegacyTable[];
   readonly ipsets: readonly AnySet[];
+  /** What iptables' match `recent` remembers; absent where it could not be read, and in older documents. */
+  readonly recent?: readonly RecentList[];
   /** Absent where the kernel has no IPVS. */
   readonly ipvs?: Balancer;
   readonly conntrack: readonly ConntrackEntry[];

@@ -11,7 +11,11 @@ import { translate } from "./translate.ts";
 export function runMatch(expression: XtMatch, thread: Thread, { world, where }: Context): readonly Next[] {
   const { state } = thread;
   const condition = evaluateMatch(expression, { state, world, where });
-  if (condition.kind === "known") return decide(thread, condition.holds, () => condition.text);
+  if (condition.kind === "known") {
+    const { holds, text, touches } = condition;
+    const touched = touches === undefined ? state.touched : [...new Set([...state.touched, touches])];
+    return decide({ ...thread, state: { ...state, touched } }, holds, () => text);
+  }
   if (condition.kind === "depends") return depends(thread, condition.text);
   const { probability, text } = condition;
   const share = (part: number) => ({ ...state, probability: state.probability * part });

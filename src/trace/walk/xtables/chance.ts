@@ -1,5 +1,5 @@
 /**
- * Matches on what a snapshot cannot tell: chance, rates, the time, who came before, what a packet carries. They are said
+ * Matches on what a snapshot cannot tell: chance, rates, the time, what a packet carries. They are said
  * in words, and both ways are followed (`linux/netfilter/xt_*.h`).
  */
 import { depends, known, type Match, type Matches, textAt } from "./match.ts";
@@ -13,15 +13,6 @@ const statistic: Match = {
     const share = random ? every / 2 ** 31 : 1 / (every + 1);
     const text = random ? "drawn at random" : `${inverted ? "not " : ""}the one of ${every + 1} packets`;
     return { kind: "random", probability: inverted ? 1 - share : share, text };
-  },
-};
-
-const recent: Match = {
-  length: 10,
-  read(info) {
-    const [action, inverted] = [info.getUint8(8), info.getUint8(9) !== 0];
-    if ((action & 2) !== 0) return known(!inverted, "the client is remembered");
-    return depends(`the client is ${inverted ? "not " : ""}remembered by list ${textAt(info, 10, 200)}`);
   },
 };
 
@@ -79,8 +70,6 @@ export const chanceMatches: Matches = {
   "nfacct 0": { length: 0, read: () => known(true, "it is counted") },
   "nfacct 1": { length: 0, read: () => known(true, "it is counted") },
   "statistic 0": statistic,
-  "recent 0": recent,
-  "recent 1": recent,
   "limit 0": limit,
   "hashlimit 1": hashlimit(16, 16),
   "hashlimit 2": hashlimit(255, 272),

@@ -5,10 +5,17 @@ import { connectionMatches } from "./connections.ts";
 import { headerMatches } from "./headers.ts";
 import { type Condition, depends, type Matches, type Seen } from "./match.ts";
 import { placeMatches } from "./places.ts";
+import { recentMatches } from "./recent.ts";
 
 export { type Action, readTarget } from "./target.ts";
 
-const matches: Matches = { ...headerMatches, ...placeMatches, ...connectionMatches, ...chanceMatches };
+const matches: Matches = {
+  ...headerMatches,
+  ...placeMatches,
+  ...connectionMatches,
+  ...chanceMatches,
+  ...recentMatches,
+};
 
 /** Evaluates a match. What is not known here depends. */
 export function evaluateMatch({ name, revision, info }: XtMatch, seen: Seen): Condition {

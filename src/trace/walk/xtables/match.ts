@@ -11,7 +11,13 @@ import type { World } from "../world.ts";
 
 /** Whether a match holds. */
 export type Condition =
-  | { readonly kind: "known"; readonly holds: boolean; readonly text: string }
+  | {
+      readonly kind: "known";
+      readonly holds: boolean;
+      readonly text: string;
+      /** What the match itself changes, as `State.touched` names it: nobody may rely on the snapshot for that any more. */
+      readonly touches?: string;
+    }
   /** For this part of all packets, at random. */
   | { readonly kind: "random"; readonly probability: number; readonly text: string }
   | { readonly kind: "depends"; readonly text: string };
