@@ -56,6 +56,33 @@ function unknownExpressions(): string[] {
 
 const rulesOfAllKinds = readFileSync(new URL("rules.nft", import.meta.url), "utf8");
 
+test("rules of very many chains are those that the kernel lists at once, in the same order", () => {
+  const transaction = new Transaction();
+  const drop: Expression = { kind: "verdict", verdict: { kind: "drop" } };
+  for (const [family, count] of [
+    ["ip", 3],
+    ["ip6", 10_000],
+    ["inet", 2],
+  ] as const) {
+    transaction.addTable({ family, table: "many" });
+    for (let i = 0; i < count; i++) {
+      const chain = { family, table: "many", chain: `c${i}` };
+      transaction.addChain(chain);
+      for (let each = 0; each < i % 3; each++) transaction.addRule({ ...chain, expressions: [drop] });
+    }
+  }
+  transaction.commit(socket);
+  const { rules, chains, consistent } = readRuleset(socket);
+  assert.ok(consistent);
+  assert.equal(chains.length, 10_005);
+  assert.deepEqual(rules, listRules(socket));
+  const { rules: own } = readRuleset(socket, { family: "ip6", table: "many" });
+  assert.deepEqual(
+    own,
+    rules.filter(({ family }) => family === "ip6"),
+  );
+});
+
 describe("a rule set that nft wrote", () => {
   test("is read without anything unknown", () => {
     nft(rulesOfAllKinds);
