@@ -35,7 +35,7 @@ export function serve(ruleset: Ruleset, place: string, order: Omit<ServeOrder, "
       throw new Error(`mode ${order.mode} cannot write on a copy of the rules: ${answer.why}`);
     if (answer.kind === "differs") {
       throw new RangeError(
-        `the rules of ${place} are not those of mode ${order.mode} for the objects of the snapshot (${answer.where}): give its configuration under "proxy", or take rules and objects at the same time`,
+        `the rules of ${place} are not those of mode ${order.mode} for the objects of the snapshot (${answer.where}): give its configuration and the cluster's serviceCIDRs under "proxy", or take rules and objects at the same time`,
       );
     }
   });
