@@ -125,7 +125,7 @@ for (const [name, factory] of [
     const rules = node.exec("nft", ["list", "ruleset"]);
     const then = await changedCluster(snapshots, now, parseChanges(JSON.stringify(change), "file"), 100_000);
     assert.equal(node.exec("nft", ["list", "ruleset"]), rules);
-    assert.ok(!listNamespaces().some((each) => each.startsWith("portolan-rehearsal")));
+    assert.ok(!listNamespaces().includes(`portolan-rehearsal-${process.pid}`));
     await mode.replace(desiredOf(name, objectsOf(...afterwards)), context.signal);
     const made = await places(objectsOf(...afterwards));
     for (const address of asked) {

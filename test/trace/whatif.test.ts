@@ -64,7 +64,7 @@ test("nft commands are carried out on a copy of the rules, and the kernel agrees
   assert.match(text, /- inet shop web #1: accept\n/);
   assert.match(text, /\+ inet shop web #2: drop\n/);
   assert.equal(node.exec("nft", ["list", "ruleset"]), before);
-  assert.ok(!listNamespaces().some((name) => name.startsWith("portolan-rehearsal")));
+  assert.ok(!listNamespaces().includes(`portolan-rehearsal-${process.pid}`));
   node.exec("nft", ["-f", "-"], { input: commands });
   const made = await places();
   const real = await verify(() => new Cluster(made, 100_000), question, AbortSignal.timeout(10_000));
