@@ -90,7 +90,7 @@ async function testFiles(files: readonly string[], concurrency: number, limit = 
     counts.failed++;
     const detail = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
     failures.push({ title: `${name}: ${data.name}`, detail });
-    say(`FAIL ${name}: ${data.name}`);
+    say(`FAIL ${name}: ${data.name}\n     ${detail.split("\n", 1)[0]}`);
   });
   stream.on("test:summary", ({ file, counts: { tests, passed, skipped, todo }, duration_ms, success }) => {
     if (file === undefined) return;

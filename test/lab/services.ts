@@ -10,6 +10,8 @@ import { eventually, patience, TestLab } from "./testlab.ts";
 const [refused, silence] = ["curl: 7", "curl: 28"];
 const nodes = ["172.20.0.11", "172.20.0.12"] as const;
 const client = "default/client";
+/** Node ports of the part of the range that the API server gives only to who asks for a certain one (KEP-3668). */
+const [sharedPort, contestedPort] = [30_034, 30_035];
 
 /** A pod that the lab serves: ready at once, gone soon. */
 function pod(
@@ -307,17 +309,17 @@ export function testServices(mode: string, keepsSource = true): void {
         protocol,
       }));
       await make(service("update", { selector: { app: "web" }, ports }));
-      await edit("update", { type: "NodePort", ports: ports.map((port) => ({ ...port, nodePort: 31_234 })) });
-      await isAnswer("outside", hostname(nodes[0], 31_234), "web-a", "web-b", "web-c");
+      await edit("update", { type: "NodePort", ports: ports.map((port) => ({ ...port, nodePort: sharedPort })) });
+      await isAnswer("outside", hostname(nodes[0], sharedPort), "web-a", "web-b", "web-c");
       await eventually(
         "UDP",
-        () => lab.udp("outside", nodes[0], 31_234),
+        () => lab.udp("outside", nodes[0], sharedPort),
         (answer) => answer.startsWith("web-"),
       );
     });
 
     test("Services should prevent NodePort collisions", async () => {
-      const spec = { type: "NodePort", ports: [{ port: 80, nodePort: 31_999 }] };
+      const spec = { type: "NodePort", ports: [{ port: 80, nodePort: contestedPort }] };
       await make(service("taker", spec));
       await assert.rejects(make(service("late", spec)), /provided port is already allocated/);
       await lab.kubectl("delete", "service", "taker");
