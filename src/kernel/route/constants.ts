@@ -24,6 +24,8 @@ export const messageType = {
   newRule: 32,
   deleteRule: 33,
   getRule: 34,
+  getDiscipline: 38,
+  getFilter: 46,
 } as const;
 
 /** `AF_BRIDGE`: the family of bridge ports and of forwarding databases. */

@@ -6,6 +6,7 @@ import { inNamespace } from "../namespace.ts";
 import { NetlinkSocket, protocols } from "../netlink/index.ts";
 
 export { addAddress, deleteAddress, type InterfaceAddress, listAddresses, type NewAddress } from "./addresses.ts";
+export { type DriverProgram, listDriverPrograms, listTrafficFilters, type TrafficFilter } from "./filters.ts";
 export { createLink, deleteLink, type LinkKind, type LinkSettings, setBridgePort, setLink } from "./linkchanges.ts";
 export { type BridgePort, findLink, type Link, type LinkDetails, listLinks, type OperState } from "./links.ts";
 export { type MacAddress, parseMac, tryParseMac } from "./mac.ts";

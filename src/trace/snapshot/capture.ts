@@ -21,6 +21,7 @@ import { readRecentLists } from "../../kernel/xtables/recent.ts";
 import type { SavedChain, SavedTable } from "../../kernel/xtables/save.ts";
 import { type AnyTable, findXtables } from "../../kernel/xtables/xtables.ts";
 import { families } from "../../net/address.ts";
+import { listPacketPrograms } from "./programs.ts";
 import { type Balancer, interfaceSysctls, type LegacyTable, type Snapshot, schemaVersion, sysctls } from "./types.ts";
 
 /**
@@ -44,6 +45,9 @@ export async function capture(namespace?: string): Promise<Snapshot> {
   using tracker = openConntrack(namespace);
   const links = listLinks(route);
   const recent = attempt("lists of iptables' match recent", undefined, () => readRecentLists(namespace));
+  const programs = attempt("eBPF programs and filters of tc", undefined, () =>
+    listPacketPrograms(route, links, namespace),
+  );
   const ipvs = attempt("IPVS", undefined, () => readIpvs(namespace));
   return {
     schemaVersion,
@@ -67,6 +71,7 @@ export async function capture(namespace?: string): Promise<Snapshot> {
     ...(ipvs !== undefined && { ipvs }),
     conntrack: attempt("connections", [], () => listConntrack(tracker)),
     sockets: attempt("sockets", [], () => listListeningSockets(namespace)),
+    ...(programs !== undefined && programs.length > 0 && { programs }),
     missing,
   };
 }

@@ -6,6 +6,7 @@ import { ipvs } from "./schema/ipvs.ts";
 import { addresses, fdb, links, neighbours } from "./schema/links.ts";
 import { nftables } from "./schema/nftables.ts";
 import { objects } from "./schema/objects.ts";
+import { programs } from "./schema/programs.ts";
 import { recent } from "./schema/recent.ts";
 import { routes, rules } from "./schema/routes.ts";
 import { sockets } from "./schema/sockets.ts";
@@ -32,6 +33,7 @@ const place = {
   ipvs: maybe(ipvs),
   conntrack,
   sockets,
+  programs: maybe(programs),
   missing: list(text(4096), 100),
   identity: maybe(name),
   namespaces: maybe(list(object({ number: whole(), identity: name }))),

@@ -8,6 +8,7 @@ import type { ListeningSocket } from "../../kernel/sockets/listening.ts";
 import type { RecentList } from "../../kernel/xtables/recent.ts";
 import type { Family } from "../../net/address.ts";
 import type { ClusterObjects } from "./objects.ts";
+import type { PacketProgram } from "./programs.ts";
 
 /** The version of the format that this program writes, and the only one that it reads. */
 export const schemaVersion = 1;
@@ -39,6 +40,8 @@ export interface Snapshot {
   readonly ipvs?: Balancer;
   readonly conntrack: readonly ConntrackEntry[];
   readonly sockets: readonly ListeningSocket[];
+  /** What packets meet outside of netfilter: eBPF programs, and filters of tc; absent in older documents. */
+  readonly programs?: readonly PacketProgram[];
   /** What could not be read, a sentence each. */
   readonly missing: readonly string[];
   /** Tells the namespace from all others, of this machine and of others. */

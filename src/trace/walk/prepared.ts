@@ -2,6 +2,7 @@
 import type { Chain, NftObject, Rule, TableFamily } from "../../kernel/nftables/index.ts";
 import type { FdbEntry, Link, Neighbour } from "../../kernel/route/index.ts";
 import type { Address } from "../../net/address.ts";
+import type { PacketProgram } from "../snapshot/programs.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { translateLegacy } from "./legacy.ts";
 import { Routing } from "./routing.ts";
@@ -35,6 +36,8 @@ export class Prepared {
   readonly fdb: ReadonlyMap<string, readonly FdbEntry[]>;
   /** Base chains that are in use, in the order in which the kernel lists them. */
   readonly baseChains: readonly Chain[];
+  /** eBPF programs, and filters of tc, by hook and the interface's index. */
+  readonly programs: ReadonlyMap<string, readonly PacketProgram[]>;
   readonly #tracking: ReadonlySet<TableFamily> | undefined;
   readonly #chains = new Map<string, Chain>();
   readonly #rules = new Map<string, Rule[]>();
@@ -49,6 +52,7 @@ export class Prepared {
     this.routing = new Routing(snapshot);
     this.links = new Map(snapshot.links.map((link) => [link.index, link]));
     this.addresses = new Set(snapshot.addresses.map(({ address }) => address));
+    this.programs = Map.groupBy(snapshot.programs ?? [], (each) => `${each.hook} ${each.interface}`);
     const { tables, objects, sets } = snapshot.nftables;
     const legacy = snapshot.iptables.map(translateLegacy);
     const dormant = new Set(tables.filter(({ flags }) => flags?.includes("dormant")).map((table) => key(table, "")));

@@ -2,6 +2,7 @@
 import type { Chain, NftObject, Rule } from "../../kernel/nftables/index.ts";
 import type { FdbEntry, Link, MacAddress, Neighbour } from "../../kernel/route/index.ts";
 import type { Address, Family } from "../../net/address.ts";
+import type { PacketProgram } from "../snapshot/programs.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { type Place, type Prepared, prepare } from "./prepared.ts";
 import type { Routing } from "./routing.ts";
@@ -81,6 +82,11 @@ export class World {
   /** The entries of a bridge's, or a VXLAN's, forwarding database for a hardware address. */
   forwarding(device: number, mac: MacAddress): readonly FdbEntry[] {
     return this.#prepared.fdb.get(`${device} ${mac}`) ?? [];
+  }
+
+  /** The eBPF programs and filters of tc at a hook: of a link, or of the sockets of this place's programs. */
+  programs(hook: PacketProgram["hook"], link?: number): readonly PacketProgram[] {
+    return this.#prepared.programs.get(`${hook} ${link}`) ?? [];
   }
 
   /** The ports of a bridge. */

@@ -3,7 +3,7 @@ import { type State, withStep } from "../state.ts";
 import { confirm } from "../track.ts";
 import type { World } from "../world.ts";
 import { outBy } from "./link.ts";
-import { eachOnward, end, move, type Onward, run, type Setting, together } from "./onward.ts";
+import { eachOnward, end, move, type Onward, pastLink, run, type Setting, together } from "./onward.ts";
 
 /** Packets whose way is decided. */
 export function leave(setting: Setting, world: World, states: readonly State[]): Onward {
@@ -24,9 +24,10 @@ function leaveBy(setting: Setting, world: World, state: State): Onward {
   const { way } = state;
   const link = world.link(way?.output);
   if (link?.loopback) {
-    const { way: _, connection, ...rest } = state;
-    const confirmed = connection && { connection: { ...connection, confirmed: connection.state === "new" } };
-    return move(world, { ...rest, ...confirmed, input: link.index }, "packet");
+    return pastLink("egress", setting, { world, link }, state, ({ way: _, connection, ...rest }) => {
+      const confirmed = connection && { connection: { ...connection, confirmed: connection.state === "new" } };
+      return move(world, { ...rest, ...confirmed, input: link.index }, "packet");
+    });
   }
   if (link === undefined || !link.up) {
     return end(state, {

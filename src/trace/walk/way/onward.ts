@@ -6,6 +6,7 @@ import type { Balanced } from "../ipvs.ts";
 import type { Ended, Outcome, State, Step } from "../state.ts";
 import { withStep } from "../state.ts";
 import type { World } from "../world.ts";
+import { type LinkProgramHook, pastPrograms } from "./programs.ts";
 
 /** What every part of the way is given. */
 export interface Setting {
@@ -58,7 +59,7 @@ export function run(hook: IpHook, states: readonly State[], world: World, record
   );
 }
 
-/** Shows a packet to the chains of a link, and goes on with what they let pass. */
+/** Shows a packet to the programs and chains of a link, in the kernel's order, and goes on with what they let pass. */
 export function pastLink(
   hook: "ingress" | "egress",
   { recording }: Setting,
@@ -66,7 +67,16 @@ export function pastLink(
   state: State,
   then: (state: State) => Onward,
 ): Onward {
-  const { states, ended } = runLinkHook(hook, link, state, world, recording);
+  const chains = (one: State) => runLinkHook(hook, link, one, world, recording);
+  const programs = (at: LinkProgramHook) => (one: State) => pastPrograms(at, world, link, one);
+  const visitors = hook === "ingress" ? [programs("xdp"), programs("ingress"), chains] : [chains, programs("egress")];
+  let states: readonly State[] = [state];
+  const ended: Ended[] = [];
+  for (const visit of visitors) {
+    const passage = each(states, visit);
+    states = passage.states;
+    for (const lost of passage.ended) ended.push(lost);
+  }
   return together({ moves: [], ended }, eachOnward(states, then));
 }
 

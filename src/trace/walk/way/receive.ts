@@ -1,4 +1,5 @@
 /** A packet is handed to IP: the hook prerouting, the routing decision, and delivery or forwarding. */
+import type { Link } from "../../../kernel/route/index.ts";
 import { atHook, formatPacket, linkChains } from "../hooks.ts";
 import { type State, withStep } from "../state.ts";
 import { confirm } from "../track.ts";
@@ -20,9 +21,10 @@ export function received(setting: Setting, world: World, states: readonly State[
   const link = world.link(states[0]?.input);
   // What comes from outside has passed the chains of its link. Bridges and loopback hand packets on to theirs here.
   const isInner = link !== undefined && (states[0]?.port !== undefined || link.loopback);
-  if (!isInner || linkChains("ingress", link, world).length === 0) {
-    return handed(setting, world, states, looked);
-  }
+  const isWatched = (at: Link) =>
+    linkChains("ingress", at, world).length > 0 ||
+    (["xdp", "ingress"] as const).some((hook) => world.programs(hook, at.index).length > 0);
+  if (!isInner || !isWatched(link)) return handed(setting, world, states, looked);
   return eachOnward(states, (state) =>
     pastLink("ingress", setting, { world, link }, state, (each) => handed(setting, world, [each], looked)),
   );
