@@ -22,7 +22,7 @@ after(() => network.close());
 
 /** An echo request from one to the other, as the document says that is written of the snapshot. */
 async function asked(destination = "192.0.2.2"): Promise<Walk> {
-  const snapshot = parseSnapshot(formatSnapshot(await captureSurroundings(a.namespace)));
+  const snapshot = parseSnapshot(formatSnapshot(await captureSurroundings(a.namespace)), "snapshot");
   return walk(snapshot, {
     packet: { family: "IPv4", destination: parseAddress(destination), protocol: 1, icmpType: 8 },
   });
