@@ -7,7 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import * as ffi from "../../src/kernel/ffi.ts";
 import { run } from "../../src/kernel/xtables/run.ts";
 import { chooseXtables, findXtables, type Variant, type Xtables } from "../../src/kernel/xtables/xtables.ts";
-import { type Family, families } from "../../src/net/address.ts";
+import { type Family, families, parseAddress } from "../../src/net/address.ts";
 import { iptablesFactory } from "../../src/proxy/modes/iptables/index.ts";
 import { inspectMachine } from "../../src/proxy/modes/iptables/machine.ts";
 import { IptablesMode } from "../../src/proxy/modes/iptables/mode.ts";
@@ -110,6 +110,20 @@ for (const variant of variants) {
         assert.deepEqual(await mode.audit(signal), []);
       }
       await mode.apply(desired.decisions, signal);
+      assert.deepEqual(await mode.audit(signal), []);
+    });
+
+    test("finds nothing to complain about where a service has hundreds of endpoints", async () => {
+      const [key, decision] = [...desired.decisions].find(([, { family }]) => family === "IPv4") ?? [];
+      assert(key !== undefined && decision !== undefined);
+      const cluster = Array.from({ length: 700 }, (_, i) => ({
+        address: parseAddress(`10.9.${i >> 8}.${i & 255}`),
+        port: 8080,
+        local: false,
+      }));
+      await mode.replace({ ...desired, decisions: new Map([[key, { ...decision, cluster }]]) }, signal);
+      assert.deepEqual(await mode.audit(signal), []);
+      await mode.replace(desired, signal);
       assert.deepEqual(await mode.audit(signal), []);
     });
 

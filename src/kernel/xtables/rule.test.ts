@@ -49,6 +49,19 @@ test("what is written and what iptables-save makes of it mean the same", () => {
   for (const [written, saved] of pairs) assert.equal(canonicalRule(written), canonicalRule(saved));
 });
 
+test("each probability that a service of up to 5,000 endpoints has is the same after the kernel rounded it", () => {
+  const rule = (probability: string) => canonicalRule(`-m statistic --mode random --probability ${probability} -j A`);
+  const seen = new Set<string>();
+  for (let n = 1; n <= 5000; n++) {
+    const written = (1 / n).toFixed(10);
+    // As iptables reads it, in 31 bits, and as it prints it.
+    const saved = (Math.round(Number(written) * 2 ** 31) / 2 ** 31).toFixed(11);
+    assert.equal(rule(written), rule(saved), `1/${n}`);
+    seen.add(rule(written));
+  }
+  assert.equal(seen.size, 5000);
+});
+
 test("rules that differ in anything that counts are not the same", () => {
   const rules = [
     "-s 10.0.0.1 -j A",

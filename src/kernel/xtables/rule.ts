@@ -69,6 +69,9 @@ export function canonicalRule(text: string): string {
   return clauses.sort().join(" ; ");
 }
 
+/** The kernel keeps a probability as so many parts of it (`xt_statistic`): decimals do not compare. */
+const probabilityUnits = 2 ** 31;
+
 const implied = new Set([
   "--reject-with icmp-port-unreachable",
   "--reject-with icmp6-port-unreachable",
@@ -90,7 +93,7 @@ function canonicalClause(option: string, values: readonly string[]): string {
     case "--or-mark":
       return `--set-xmark ${hexadecimal(value)}/${hexadecimal(value)}`;
     case "--probability":
-      return `${option} ${Number(value).toFixed(8)}`;
+      return `${option} ${Math.round(Number(value) * probabilityUnits)}`;
     default:
       return value === "" ? option : `${option} ${value}`;
   }
