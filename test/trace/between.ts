@@ -4,6 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { inNamespace } from "../../src/kernel/namespace.ts";
 import { FirstPacket } from "../../src/kernel/sockets/firstpacket.ts";
 import { parseAddress } from "../../src/net/address.ts";
+import { capture, formatSnapshot, parseSnapshot, type Snapshot } from "../../src/trace/snapshot/index.ts";
+import { formatVerification } from "../../src/trace/verify/report.ts";
+import { verify } from "../../src/trace/verify/verify.ts";
+import { Cluster, type Question, type Walk } from "../../src/trace/walk/index.ts";
 import { type Host, TestNetwork } from "../support/network.ts";
 
 /** The three, gone with the test. */
@@ -55,4 +59,18 @@ export async function send(
   using packet = inNamespace(client.namespace, () => new FirstPacket(options));
   packet.send();
   await sleep(30);
+}
+
+/** Snapshots of the three, the client's first, as documents say them that were written and read. */
+export async function snapshots({ client, node, server }: Between): Promise<readonly Snapshot[]> {
+  const taken = await Promise.all([client, node, server].map(({ namespace }) => capture(namespace)));
+  return taken.map((each) => parseSnapshot(formatSnapshot(each), each.name));
+}
+
+/** Has the client send a packet. @returns the walk, of which one way is what the kernel did. @throws if none is. */
+export async function verified(between: Between, packet: Question["packet"]): Promise<Walk> {
+  const taken = await snapshots(between);
+  const real = await verify(() => new Cluster(taken, 100_000), { packet }, AbortSignal.timeout(10_000));
+  if (real.comparison.kind !== "agrees") throw new Error(formatVerification(real, (_, index) => String(index)));
+  return real.walk;
 }

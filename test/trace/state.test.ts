@@ -4,23 +4,11 @@ import { after, test } from "node:test";
 import { parseAddress } from "../../src/net/address.ts";
 import { capture } from "../../src/trace/snapshot/index.ts";
 import { type Phase, stepsOf, walk } from "../../src/trace/walk/index.ts";
-import { TestNetwork } from "../support/network.ts";
 import { attemptTcp, serveTcp } from "../support/sockets.ts";
+import { nodeBetween, snapshots } from "./between.ts";
 
-const network = new TestNetwork("state");
-after(() => network.close());
-const client = network.host("client");
-const node = network.host("node");
-const server = network.host("server");
-network.join(client, "eth0", node, "eth0");
-network.join(node, "eth1", server, "eth0");
-node.forwarding();
-client.address("eth0", "10.1.0.2/24");
-node.address("eth0", "10.1.0.1/24");
-node.address("eth1", "10.2.0.1/24");
-server.address("eth0", "10.2.0.2/24");
-client.addRoute("default", { via: "10.1.0.1" });
-server.addRoute("default", { via: "10.2.0.1" });
+const between = nodeBetween("state");
+const { client, node, server } = between;
 
 const serverAddress = parseAddress("10.2.0.2");
 const service = parseAddress("10.96.0.1");
@@ -44,10 +32,10 @@ async function connect(
 
 /** What the walk says: how each phase ends, and the comments of the rules that match. */
 async function walked(destination = service, destinationPort = 80) {
-  const snapshots = await Promise.all([client, node, server].map((each) => capture(each.namespace)));
+  const taken = await snapshots(between);
   const packet = { family: "IPv4", destination, protocol: 6, destinationPort } as const;
   return phases.map((phase) => {
-    const { ends } = walk(snapshots, { packet, phase }, { answers: true });
+    const { ends } = walk(taken, { packet, phase }, { answers: true });
     const comments = ends.flatMap(({ state }) =>
       stepsOf(state).flatMap((step) => (step.kind === "rule" && step.comment !== undefined ? [step.comment] : [])),
     );

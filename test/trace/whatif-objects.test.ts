@@ -1,6 +1,6 @@
 /** Objects that are changed only in thought: a mode writes on a copy of the rules what it writes once they are made. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { enterNamespace, listNamespaces } from "../../src/kernel/namespace.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import { defaultConfiguration } from "../../src/proxy/config/defaults.ts";
@@ -15,23 +15,11 @@ import { type CheckedService, checkedServices, checkedSlices } from "../../src/t
 import { verify } from "../../src/trace/verify/verify.ts";
 import { Cluster, type Question, walkCluster } from "../../src/trace/walk/index.ts";
 import { changedCluster, formatBoth, parseChanges } from "../../src/trace/whatif/index.ts";
-import { TestNetwork } from "../support/network.ts";
+import { nodeBetween } from "./between.ts";
 import { lockOfOurOwn } from "./support.ts";
 
 lockOfOurOwn();
-const network = new TestNetwork("whatifobjects");
-after(() => network.close());
-const [pod, node, server] = ["pod", "node", "server"].map((name) => network.host(name));
-assert.ok(pod !== undefined && node !== undefined && server !== undefined);
-network.join(node, "eth0", pod, "eth0");
-network.join(node, "eth1", server, "eth0");
-node.forwarding();
-node.address("eth0", "10.1.0.1/24");
-node.address("eth1", "10.2.0.1/24");
-pod.address("eth0", "10.1.0.2/24");
-server.address("eth0", "10.2.0.2/24");
-pod.addRoute("default", { via: "10.1.0.1" });
-server.addRoute("default", { via: "10.2.0.1" });
+const { client: pod, node, server } = nodeBetween("whatifobjects");
 enterNamespace(node.namespace);
 
 const service = (name: string, clusterIP: string | undefined) => ({

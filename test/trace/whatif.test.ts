@@ -1,27 +1,15 @@
 /** Changes that are only thought of: what a walk says of them is what the kernel does once they are made. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { listNamespaces } from "../../src/kernel/namespace.ts";
 import { parseAddress } from "../../src/net/address.ts";
-import { capture } from "../../src/trace/snapshot/index.ts";
 import { verify } from "../../src/trace/verify/verify.ts";
 import { Cluster, type Question, type Walk, walkCluster } from "../../src/trace/walk/index.ts";
 import { changedCluster, formatBoth, parseChanges } from "../../src/trace/whatif/index.ts";
-import { TestNetwork } from "../support/network.ts";
+import { nodeBetween, snapshots } from "./between.ts";
 
-const network = new TestNetwork("whatif");
-after(() => network.close());
-const [pod, node, server] = ["pod", "node", "server"].map((name) => network.host(name));
-assert.ok(pod !== undefined && node !== undefined && server !== undefined);
-network.join(node, "eth0", pod, "eth0");
-network.join(node, "eth1", server, "eth0");
-node.forwarding();
-node.address("eth0", "10.1.0.1/24");
-node.address("eth1", "10.2.0.1/24");
-pod.address("eth0", "10.1.0.2/24");
-server.address("eth0", "10.2.0.2/24");
-pod.addRoute("default", { via: "10.1.0.1" });
-server.addRoute("default", { via: "10.2.0.1" });
+const between = nodeBetween("whatif");
+const { node } = between;
 node.exec("nft", ["-f", "-"], {
   input: `table inet shop {
     set allowed { type ipv4_addr; elements = { 10.1.0.2 } }
@@ -30,15 +18,15 @@ node.exec("nft", ["-f", "-"], {
     chain passing { type filter hook forward priority 0; tcp dport vmap @front; ct state { new, established } counter; }
   }`,
 });
-const places = () => Promise.all([pod, node, server].map(({ namespace }) => capture(namespace)));
+const places = () => snapshots(between);
 const question: Question = {
   packet: { family: "IPv4", destination: parseAddress("10.2.0.2"), protocol: 6, destinationPort: 80 },
 };
 
 async function both(text: string): Promise<{ readonly then: Walk; readonly text: string }> {
-  const snapshots = await places();
-  const now = new Cluster(snapshots, 100_000);
-  const changed = await changedCluster(snapshots, now, parseChanges(text, "file"), 100_000);
+  const taken = await places();
+  const now = new Cluster(taken, 100_000);
+  const changed = await changedCluster(taken, now, parseChanges(text, "file"), 100_000);
   const then = walkCluster(changed, question);
   return { then, text: formatBoth(walkCluster(now, question), then) };
 }

@@ -84,6 +84,9 @@ function commentOf(step: Step | undefined): string {
 }
 
 function ruleRemedy(by: string, place: string, step: Step | undefined): string {
+  if (by.includes("no program listens on queue")) {
+    return `start the program that decides there, on ${place}; or have the rule let packets pass without one (nft: queue flags bypass; iptables: --queue-bypass)`;
+  }
   if (step === undefined || (step.kind !== "rule" && step.kind !== "policy")) return `look for ${by}, on ${place}`;
   const { family, table, chain } = step;
   const legacy = /^iptables-legacy (.+)$/.exec(table)?.[1];

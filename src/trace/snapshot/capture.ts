@@ -17,6 +17,7 @@ import {
 import { listListeningSockets } from "../../kernel/sockets/listening.ts";
 import { readSysctl } from "../../kernel/sysctl.ts";
 import { type BlobTable, readLegacyTables } from "../../kernel/xtables/legacy.ts";
+import { listQueues } from "../../kernel/xtables/queues.ts";
 import { readRecentLists } from "../../kernel/xtables/recent.ts";
 import type { SavedChain, SavedTable } from "../../kernel/xtables/save.ts";
 import { type AnyTable, findXtables } from "../../kernel/xtables/xtables.ts";
@@ -45,6 +46,7 @@ export async function capture(namespace?: string): Promise<Snapshot> {
   using tracker = openConntrack(namespace);
   const links = listLinks(route);
   const recent = attempt("lists of iptables' match recent", undefined, () => readRecentLists(namespace));
+  const queues = attempt("queues of packets", undefined, () => listQueues(namespace));
   const programs = attempt("eBPF programs and filters of tc", undefined, () =>
     listPacketPrograms(route, links, namespace),
   );
@@ -71,6 +73,7 @@ export async function capture(namespace?: string): Promise<Snapshot> {
     ...(ipvs !== undefined && { ipvs }),
     conntrack: attempt("connections", [], () => listConntrack(tracker)),
     sockets: attempt("sockets", [], () => listListeningSockets(namespace)),
+    ...(queues !== undefined && { queues }),
     ...(programs !== undefined && programs.length > 0 && { programs }),
     missing,
   };

@@ -10,7 +10,7 @@ import { programs } from "./schema/programs.ts";
 import { recent } from "./schema/recent.ts";
 import { routes, rules } from "./schema/routes.ts";
 import { sockets } from "./schema/sockets.ts";
-import { name } from "./schema/values.ts";
+import { name, u16 } from "./schema/values.ts";
 import { list, maybe, object, record, type Shape, text, whole } from "./shape.ts";
 import { schemaVersion } from "./types.ts";
 
@@ -33,6 +33,7 @@ const place = {
   ipvs: maybe(ipvs),
   conntrack,
   sockets,
+  queues: maybe(list(u16, 65_536)),
   programs: maybe(programs),
   missing: list(text(4096), 100),
   identity: maybe(name),

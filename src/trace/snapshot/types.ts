@@ -40,6 +40,8 @@ export interface Snapshot {
   readonly ipvs?: Balancer;
   readonly conntrack: readonly ConntrackEntry[];
   readonly sockets: readonly ListeningSocket[];
+  /** The queues on which programs listen that rules give packets to; absent where they could not be read, and in older documents. */
+  readonly queues?: readonly number[];
   /** What packets meet outside of netfilter: eBPF programs, and filters of tc; absent in older documents. */
   readonly programs?: readonly PacketProgram[];
   /** What could not be read, a sentence each. */

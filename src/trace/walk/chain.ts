@@ -70,8 +70,9 @@ export function runBaseChain(
     if (kind === "accept") passed.push(state);
     else if (kind === "again") ended.push({ state, outcome: { kind: "dropped", by }, again: true });
     else if (kind === "lost") ended.push({ state, outcome: { kind: "unknown", why: `${by}: ${why ?? ""}` } });
-    else if (answer === undefined) ended.push({ state, outcome: { kind: "dropped", by } });
-    else ended.push({ state, outcome: { kind: "rejected", by, how: answer } });
+    else if (answer === undefined) {
+      ended.push({ state, outcome: { kind: "dropped", by: why === undefined ? by : `${by} (${why})` } });
+    } else ended.push({ state, outcome: { kind: "rejected", by, how: answer } });
   }
   return { states: join(passed), ended };
 }
@@ -110,7 +111,11 @@ function runChain(
           calls.set(name, call);
         } else if (verdict.kind === "accept" || verdict.kind === "stop")
           decided.push({ state: after, kind: "accept", by });
-        else if (verdict.kind === "again") decided.push({ state: after, kind: "again", by });
+        else if (verdict.kind === "queued") {
+          const { fate } = verdict;
+          const why = "why" in fate ? { why: fate.why } : {};
+          decided.push({ state: after, kind: fate.kind, by, ...why });
+        } else if (verdict.kind === "again") decided.push({ state: after, kind: "again", by });
         else if (verdict.kind === "drop") {
           decided.push({
             state: after,
@@ -119,12 +124,7 @@ function runChain(
             ...(result.answer !== undefined && { answer: result.answer }),
           });
         } else {
-          const why =
-            verdict.kind === "lost"
-              ? verdict.why
-              : verdict.kind === "queue"
-                ? `a program decides (queue ${verdict.queue})`
-                : `verdict ${verdict.kind} is not followed`;
+          const why = verdict.kind === "lost" ? verdict.why : `verdict ${verdict.kind} is not followed`;
           decided.push({ state: after, kind: "lost", by, why });
         }
       }
@@ -176,7 +176,7 @@ function recorded(
   return withStep(state, {
     kind: "rule",
     ...place,
-    verdict: verdict.kind === "lost" || verdict.kind === "again" ? { kind: "continue" } : verdict,
+    verdict: recordedVerdict(verdict),
     effects: [
       ...effects,
       ...(answer === undefined ? [] : [`answers with ${answer}`]),
@@ -186,6 +186,12 @@ function recorded(
     ...(comment !== undefined && { comment }),
     ...(choice !== undefined && { choice }),
   });
+}
+
+/** A verdict as the kernel records it. */
+function recordedVerdict(verdict: Exclude<RuleResult["verdict"], { kind: "miss" }>): Verdict {
+  if (verdict.kind === "lost" || verdict.kind === "again") return { kind: "continue" };
+  return verdict.kind === "queued" ? { kind: "queue", queue: verdict.queue } : verdict;
 }
 
 /** Joins states that became equal. */

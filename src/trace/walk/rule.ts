@@ -13,6 +13,7 @@ import { runComputing } from "./rule/compute.ts";
 import { runLimit } from "./rule/limits.ts";
 import { runDynset, runLookup } from "./rule/lookup.ts";
 import { runTproxy } from "./rule/proxy.ts";
+import { queueOf, runQueue } from "./rule/queue.ts";
 import { runSynproxy } from "./rule/synproxy.ts";
 import {
   type Context,
@@ -185,7 +186,7 @@ export function evaluate(expression: Expression, thread: Thread, context: Contex
     case "objref map":
       return runLimit(expression, thread, context);
     case "queue":
-      return end(thread, { kind: "queue", queue: expression.number ?? 0 });
+      return runQueue(queueOf(expression), thread, context);
     case "inner":
       return depends(thread, "the packet inside the tunnel is as the rule wants it");
     case "synproxy":

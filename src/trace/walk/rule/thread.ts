@@ -8,11 +8,12 @@ import type { World } from "../world.ts";
 /** What became of a packet at a rule. */
 export interface RuleResult {
   readonly state: State;
-  /** `continue`: it matched and decided nothing. `miss`: it did not match. `lost`: what it does cannot be told. `again`: it ends here, and this node sends one like it. */
+  /** `queued`: a program gets it, or would. `continue`: it matched and decided nothing. `miss`: it did not match. `lost`: what it does cannot be told. `again`: it ends here, and this node sends one like it. */
   readonly verdict:
     | Verdict
     | { readonly kind: "miss" }
     | { readonly kind: "again" }
+    | { readonly kind: "queued"; readonly queue: number; readonly fate: QueueFate }
     | { readonly kind: "lost"; readonly why: string };
   /** Why it did not match. */
   readonly why?: string;
@@ -21,6 +22,9 @@ export interface RuleResult {
   /** How a packet is refused that is dropped with an answer. */
   readonly answer?: string;
 }
+
+/** What becomes of a packet that was given to a queue. */
+export type QueueFate = { readonly kind: "accept" } | { readonly kind: "drop" | "lost"; readonly why: string };
 
 /** What a rule's expressions look at beside the packet. */
 export interface Context {

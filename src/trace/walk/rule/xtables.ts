@@ -3,6 +3,7 @@ import type { XtMatch, XtTarget } from "../../../kernel/nftables/index.ts";
 import { type Action, evaluateMatch, readTarget } from "../xtables/index.ts";
 import { untracked } from "./change.ts";
 import { proxyTo } from "./proxy.ts";
+import { runQueue } from "./queue.ts";
 import { runSynproxy } from "./synproxy.ts";
 import { type Context, change, decide, depends, end, go, lost, miss, type Next, type Thread } from "./thread.ts";
 import { translate } from "./translate.ts";
@@ -37,7 +38,7 @@ export function runTarget(expression: XtTarget, thread: Thread, context: Context
     case "reject":
       return end({ ...thread, answer: action.how }, { kind: "drop" });
     case "queue":
-      return end(thread, { kind: "queue", queue: action.number });
+      return runQueue(action.range, thread, context);
     case "notrack":
       return untracked(thread);
     case "synproxy":

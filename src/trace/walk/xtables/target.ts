@@ -2,6 +2,7 @@
 import type { XtTarget } from "../../../kernel/nftables/index.ts";
 import { type Address, addressFromBytes } from "../../../net/address.ts";
 import type { NatRange } from "../nat.ts";
+import type { QueueRange } from "../rule/queue.ts";
 import { setName } from "./ipset.ts";
 import { type Seen, textAt } from "./match.ts";
 
@@ -17,7 +18,7 @@ export type Action =
   | { readonly kind: "trace" }
   | { readonly kind: "synproxy" }
   | { readonly kind: "reject"; readonly how: string }
-  | { readonly kind: "queue"; readonly number: number; readonly bypass: boolean }
+  | { readonly kind: "queue"; readonly range: QueueRange }
   | { readonly kind: "proxy"; readonly address?: Address; readonly port: number; readonly mark: number }
   | {
       readonly kind: "nat";
@@ -190,12 +191,16 @@ const hops: Target = {
   },
 };
 
-const queue = (hasFlags: boolean): Target => ({
-  length: hasFlags ? 6 : 2,
+/** Revision 0 has the queue alone, 1 how many there are, 2 and 3 whether packets pass where nobody listens. */
+const queue = (revision: 0 | 1 | 2): Target => ({
+  length: 2 + 2 * revision,
   read: (info) => ({
     kind: "queue",
-    number: info.getUint16(0, true),
-    bypass: hasFlags && (info.getUint16(4, true) & 1) !== 0,
+    range: {
+      first: info.getUint16(0, true),
+      total: revision === 0 ? 1 : Math.max(1, info.getUint16(2, true)),
+      bypass: revision === 2 && (info.getUint16(4, true) & 1) !== 0,
+    },
   }),
 });
 
@@ -240,10 +245,10 @@ const targets: Readonly<Record<string, Target>> = {
   "TOS 1": { length: 2, read: (info) => ({ kind: "service", mask: info.getUint8(1), value: info.getUint8(0) }) },
   "TTL 0": hops,
   "HL 0": hops,
-  "NFQUEUE 0": queue(false),
-  "NFQUEUE 1": queue(false),
-  "NFQUEUE 2": queue(true),
-  "NFQUEUE 3": queue(true),
+  "NFQUEUE 0": queue(0),
+  "NFQUEUE 1": queue(1),
+  "NFQUEUE 2": queue(2),
+  "NFQUEUE 3": queue(2),
   "SET 1": set,
   "SET 2": set,
   "SET 3": set,
