@@ -98,6 +98,7 @@ async function setUp(t: TestContext, detectNodeCIDR = false, minSyncPeriod = 0) 
   const health = new ProxyHealth(clock, 60_000);
   const events: ProxyEvent[] = [];
   const stale: (readonly UdpService[])[] = [];
+  const tracker = { failures: 0 };
   const checks: ReadonlyMap<string, HealthCheck | undefined>[] = [];
   const machine = { addresses: ["127.0.0.1", "192.168.0.1"].map(parseAddress), changed: () => {} };
   const inputs = new Inputs({
@@ -137,6 +138,7 @@ async function setUp(t: TestContext, detectNodeCIDR = false, minSyncPeriod = 0) 
     conntrack: {
       async removeStale(_family, services) {
         stale.push(services());
+        if (tracker.failures-- > 0) throw new Error("no buffer space");
         return services().length;
       },
     },
@@ -158,7 +160,7 @@ async function setUp(t: TestContext, detectNodeCIDR = false, minSyncPeriod = 0) 
     await running;
   });
   const metric = (name: string) => Number(new RegExp(`^${name} (.*)$`, "m").exec(registry.text())?.[1]);
-  return { clock, source, mode, health, events, stale, checks, machine, metric };
+  return { clock, source, mode, health, events, stale, tracker, checks, machine, metric };
 }
 
 /** Delivers `shop/web` with one endpoint and lets the runner program it. */
@@ -366,4 +368,31 @@ test("stale connections are searched for the UDP services that a change touched,
   source.push("endpointslices", upsert(slice(["10.1.0.2"])));
   await clock.pass(0);
   assert.equal(stale.length, 1);
+});
+
+test("a search for stale connections that failed is made again with the next comparison", async (t) => {
+  const parts = await setUp(t);
+  await begin(parts);
+  const { source, clock, stale, tracker } = parts;
+  const ports = [{ name: "", protocol: "UDP" as const, port: 53 }];
+  tracker.failures = 1;
+  source.push("services", upsert(service({ name: "dns", clusterIPs: ["10.96.0.10"], ports: [port(53, "", "UDP")] })));
+  source.push("endpointslices", upsert(slice(["10.1.0.7"], { name: "dns-1", service: "dns", ports })));
+  await clock.pass(0);
+  assert.equal(stale.length, 1);
+  await clock.pass(29_999);
+  assert.equal(stale.length, 1);
+  await clock.pass(1);
+  assert.equal(stale.length, 2);
+  await clock.pass(30_000);
+  assert.equal(stale.length, 2);
+});
+
+test("repairs and failures are counted from 0 on", async (t) => {
+  const parts = await setUp(t);
+  await begin(parts);
+  for (const name of ["portolan_drift_repairs_total", "portolan_sync_failures_total"]) {
+    assert.equal(parts.metric(`${name}{mode="nftables"}`), 0);
+  }
+  assert.equal(parts.metric('kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family="IPv4"}'), 0);
 });

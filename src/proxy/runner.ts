@@ -107,6 +107,7 @@ export class Runner {
     let nextResync = clock.monotonic() + resyncMs;
     let nextAudit = clock.monotonic() + syncPeriod;
     for (const family of this.#families()) health.updated(family);
+    this.#showCounters();
     signal.addEventListener("abort", () => this.#wake(), { once: true });
     this.#queue();
     while (!signal.aborted) {
@@ -117,6 +118,7 @@ export class Runner {
           this.#queue();
         } else if (now >= nextAudit) {
           await this.#audit(signal);
+          this.#startRemovingStale(signal);
           nextAudit = clock.monotonic() + Math.max(syncPeriod, (clock.monotonic() - now) / auditShare);
         } else {
           await this.#sleepUntilWoken(Math.min(nextResync, nextAudit) - now);
@@ -141,7 +143,7 @@ export class Runner {
         }
       } catch (error) {
         if (signal.aborted) break;
-        this.#countFailure(whole);
+        this.#countFailures(1, whole ? 0 : 1);
         wait = Math.min(syncPeriod, firstRetryMs * 2 ** failures++);
         log.error(error, "Programming the kernel failed, trying again", { mode: mode.name, afterMilliseconds: wait });
         this.#reason = "failure";
@@ -151,13 +153,23 @@ export class Runner {
     }
   }
 
-  #countFailure(whole: boolean): void {
+  /** Shows counters before anything is counted: an increase from nothing to 1 is none to who watches increases. */
+  #showCounters(): void {
     const { metrics, mode } = this.#options;
-    metrics.syncFailures.labels(mode.name).add(1);
+    metrics.driftRepairs.labels(mode.name).add(0);
+    this.#countFailures(0, 0);
     for (const family of this.#families()) {
-      if (mode.name === "nftables") metrics.nftablesFailures.labels(family).add(1);
-      if (mode.name === "iptables") metrics.iptablesFailures.labels(family).add(1);
-      if (mode.name === "iptables" && !whole) metrics.iptablesPartialFailures.labels(family).add(1);
+      if (mode.name === "nftables") metrics.nftablesCleanupFailures.labels(family).add(0);
+    }
+  }
+
+  #countFailures(all: number, partial: number): void {
+    const { metrics, mode } = this.#options;
+    metrics.syncFailures.labels(mode.name).add(all);
+    for (const family of this.#families()) {
+      if (mode.name === "nftables") metrics.nftablesFailures.labels(family).add(all);
+      if (mode.name === "iptables") metrics.iptablesFailures.labels(family).add(all);
+      if (mode.name === "iptables") metrics.iptablesPartialFailures.labels(family).add(partial);
     }
   }
 
@@ -231,9 +243,7 @@ export class Runner {
         : { whole: reason, decisions: this.#state.decisions.size }),
       milliseconds: Math.round((ended - started) * 1000) / 1000,
     });
-    this.#removingStale ??= this.#removeStaleConnections(signal).finally(() => {
-      this.#removingStale = undefined;
-    });
+    this.#startRemovingStale(signal);
     const checks = this.#healthChecks;
     this.#healthChecks = new Map();
     if (checks.size > 0) await this.#options.onHealthChecks(checks);
@@ -283,7 +293,6 @@ export class Runner {
       metrics.iptablesRulesWritten.labels(table, family).set(last);
     }
     for (const family of this.#families()) {
-      if (mode.name === "nftables") metrics.nftablesCleanupFailures.labels(family).add(0);
       const { internal, external } = noLocalEndpoints[family];
       metrics.noLocalEndpoints.labels(family, "internal").set(internal);
       metrics.noLocalEndpoints.labels(family, "external").set(external);
@@ -298,19 +307,26 @@ export class Runner {
     });
   }
 
-  /**
-   * Beside the loop: to search a large table takes longer than a change may wait. Best effort: the kernel forgets idle
-   * UDP connections by itself, only later.
-   */
+  /** Beside the loop: to search a large table takes longer than a change may wait. */
+  #startRemovingStale(signal: AbortSignal): void {
+    this.#removingStale ??= this.#removeStaleConnections(signal).finally(() => {
+      this.#removingStale = undefined;
+    });
+  }
+
+  /** What fails is tried again with the next change, or comparison with the kernel. */
   async #removeStaleConnections(signal: AbortSignal): Promise<void> {
+    const failed = new Set<DecisionKey>();
     while (this.#udp.size > 0 && !signal.aborted) {
       const touched = this.#udp;
       this.#udp = new Set();
       for (const family of families) {
         const services = () => this.#udpServices(touched).filter((service) => service.family === family);
-        if (services().length > 0) await this.#removeStaleOf(family, services, signal);
+        if (services().length === 0 || (await this.#removeStaleOf(family, services, signal))) continue;
+        for (const key of touched) failed.add(key);
       }
     }
+    for (const key of failed) this.#udp.add(key);
   }
 
   #udpServices(keys: ReadonlySet<DecisionKey>): readonly UdpService[] {
@@ -324,17 +340,21 @@ export class Runner {
       );
   }
 
-  async #removeStaleOf(family: Family, services: () => readonly UdpService[], signal: AbortSignal): Promise<void> {
+  /** @returns whether that was possible. */
+  async #removeStaleOf(family: Family, services: () => readonly UdpService[], signal: AbortSignal): Promise<boolean> {
     const { conntrack, clock, metrics, log } = this.#options;
     const started = clock.monotonic();
+    let done = true;
     try {
       const removed = await conntrack.removeStale(family, services, signal);
       metrics.conntrackDeleted.labels(family).add(removed);
       if (removed > 0) log.debug(2, "Stale UDP connections removed", { family, removed });
     } catch (error) {
+      done = false;
       if (!signal.aborted) log.error(error, "Removing stale UDP connections failed", { family });
     }
     metrics.conntrackDuration.labels(family).observe((clock.monotonic() - started) / 1000);
+    return done;
   }
 
   async #timed<T>(operation: string, work: () => Promise<T>): Promise<T> {
