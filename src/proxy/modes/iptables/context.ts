@@ -53,6 +53,9 @@ export function nodePortDestinations(addresses: readonly Address[], family: Fami
   return family === "IPv4" ? addresses : addresses.filter((address) => !isLoopback(address));
 }
 
+/** Characters of an interface's name, at most: `IFNAMSIZ` without the end. */
+const longestName = 15;
+
 function podMatch(detector: LocalDetector): Context["pods"] {
   switch (detector.kind) {
     case "none":
@@ -69,7 +72,10 @@ function podMatch(detector: LocalDetector): Context["pods"] {
     }
     case "bridge":
       return { are: `-i ${detector.interface}`, areNot: `! -i ${detector.interface}` };
-    case "interfacePrefix":
-      return { are: `-i ${detector.prefix}+`, areNot: `! -i ${detector.prefix}+` };
+    case "interfacePrefix": {
+      // No name is longer, and iptables counts the plus.
+      const name = detector.prefix.length < longestName ? `${detector.prefix}+` : detector.prefix;
+      return { are: `-i ${name}`, areNot: `! -i ${name}` };
+    }
   }
 }

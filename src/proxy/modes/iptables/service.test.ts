@@ -48,6 +48,10 @@ describe("the rules of a service port", () => {
       first({ detector: { kind: "interfacePrefix", prefix: "veth" } }),
       `${match} ! -i veth+ -j KUBE-MARK-MASQ`,
     );
+    assert.equal(
+      first({ detector: { kind: "interfacePrefix", prefix: "fifteen-letters" } }),
+      `${match} ! -i fifteen-letters -j KUBE-MARK-MASQ`,
+    );
     assert.equal(first({}, { ...here, masqueradeAll: true }), `${match} -j KUBE-MARK-MASQ`);
     assert.match(first({ detector: { kind: "none" } }, noPods) ?? "", /^SEP /);
   });
