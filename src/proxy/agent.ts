@@ -21,7 +21,7 @@ import { type Leftover, leftoversBeside, retireLeftovers, retireUntilGone } from
 import { conntrackCleaner, hostAddresses, servedFamilies } from "./machine.ts";
 import { chooseMode } from "./modes/index.ts";
 import type { Mode, ModeFactory } from "./modes/mode.ts";
-import { Runner } from "./runner.ts";
+import { Runner, type RunnerOptions } from "./runner.ts";
 import { type OpenSource, openSource } from "./source.ts";
 import { healthRoutes, ProxyHealth } from "./status/health.ts";
 import {
@@ -120,8 +120,7 @@ export class Agent {
         );
       }
       const inputs = this.#inputs(session);
-      const servers = this.#serviceHealth(session);
-      const runner = this.#runner(session, inputs, servers, async () => {});
+      const runner = this.#runner(session, inputs, async () => {});
       const started = inputs.start(
         (change) => runner.changed(change),
         () => {},
@@ -209,7 +208,10 @@ export class Agent {
     let retiring: Promise<void> | undefined;
     try {
       const listenWhereNodePortsAnswer = () => servers.setHosts(healthCheckHosts(inputs), signal);
-      const runner = this.#runner(session, inputs, servers, listenWhereNodePortsAnswer);
+      const runner = this.#runner(session, inputs, async (checks) => {
+        await listenWhereNodePortsAnswer();
+        await servers.apply(checks, signal);
+      });
       await inputs.start(
         (change) => {
           runner.changed(change);
@@ -250,8 +252,7 @@ export class Agent {
     });
   }
 
-  #runner(session: Session, inputs: Inputs, servers: ServiceHealthServers, beforeChecks: () => Promise<void>): Runner {
-    const { config, mode, signal } = session;
+  #runner({ config, mode }: Session, inputs: Inputs, onHealthChecks: RunnerOptions["onHealthChecks"]): Runner {
     const { syncPeriod, minSyncPeriod } = syncConfiguration(config, mode.name);
     return new Runner({
       inputs,
@@ -264,10 +265,7 @@ export class Agent {
       metrics: this.#metrics,
       events: { record: (event) => this.#events.record(event) },
       conntrack: conntrackCleaner,
-      onHealthChecks: async (checks) => {
-        await beforeChecks();
-        await servers.apply(checks, signal);
-      },
+      onHealthChecks,
     });
   }
 

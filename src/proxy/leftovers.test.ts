@@ -48,7 +48,7 @@ test("what connections need that are under way is looked at again, less and less
   await done;
   assert.deepEqual([busy.calls, plain.calls], [["retire", "retire", "retire"], ["remove"]]);
   assert.equal(lines.filter((line) => line.includes("Connections are under way")).length, 1);
-  assert.match(lines.at(-1) ?? "", /"Leftovers removed".*busy/);
+  assert.match(lines.at(-1) ?? "", /"Nothing is left".*busy/);
 });
 
 test("when the mode ends that serves, what waits is left to the next one", async () => {

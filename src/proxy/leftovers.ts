@@ -65,7 +65,7 @@ export async function removeLeftovers(leftovers: readonly Leftover[], log: Logge
     try {
       const removed = await remove();
       if (removed.length > 0) log.info("Leftovers removed", { of: name, removed });
-      else log.debug(2, "Leftovers removed", { of: name });
+      else log.debug(2, "Nothing is left", { of: name });
       all.push(...removed);
     } catch (error) {
       failures.push(`${name}: ${errorText(error)}`);
@@ -114,7 +114,7 @@ async function stillWaiting(leftovers: readonly Leftover[], log: Logger): Promis
     const { name, retire } = leftover;
     if (retire === undefined) continue;
     try {
-      if (await retire()) log.debug(2, "Leftovers removed", { of: name });
+      if (await retire()) log.debug(2, "Nothing is left", { of: name });
       else waiting.push(leftover);
     } catch (error) {
       waiting.push(leftover);

@@ -103,8 +103,12 @@ for (const { name: mode } of standing) {
     const once = ["proxy", "--once", "--proxy-mode", mode, "--manifests", machine.directory];
     assert.equal((await machine.portolan(...once)).code, 0);
     assert.deepEqual(await machine.answers(url), [one, three]);
-    machine.write("hello.yaml", hello(two));
-    assert.equal((await machine.portolan(...once)).code, 0);
+    const local = "type: LoadBalancer\n  externalTrafficPolicy: Local\n  healthCheckNodePort: 30999";
+    machine.write("hello.yaml", hello(two).replace("type: NodePort", local));
+    const { code, err } = await machine.portolan(...once);
+    assert.equal(code, 0);
+    // Nobody could ask the health check of a program that ends.
+    assert.doesNotMatch(err, /Listening/);
     assert.equal(await machine.get(url), two);
   });
 

@@ -79,6 +79,6 @@ export function configuration(mode: string): string {
 
 /** Waits until the rules of a mode are gone, or what its connections do not need, for another time than before. */
 export async function removed(agent: Agent, mode: string, from: number): Promise<void> {
-  const said = new RegExp(`"(Leftovers removed|Connections are under way .*)" of="mode ${mode}"`);
+  const said = new RegExp(`"(Leftovers removed|Nothing is left|Connections are under way .*)" of="mode ${mode}"`);
   await eventually(`what mode ${mode} left is removed`, () => said.test(agent.log.slice(from)));
 }
