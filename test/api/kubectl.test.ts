@@ -328,27 +328,6 @@ test("kubectl get --watch tells changes as they happen", { skip }, async (t) => 
   await eventually("its end is told", () => /MODIFIED\s+first\s+1[\s\S]*DELETED\s+first/.test(output));
 });
 
-test("nodes are cordoned, tainted and drained", { skip }, async (t) => {
-  const { kubectl } = await startCluster(t);
-  const nodes = () => kubectl(["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}"]);
-  await kubectl(["cordon", "node-a"]);
-  await kubectl(["apply", "-f", "-"], webManifest());
-  await kubectl(["rollout", "status", "deployment/web", "--timeout=20s"]);
-  assert.equal(await nodes(), "node-b node-b node-b");
-  await kubectl(["uncordon", "node-a"]);
-  await kubectl(["drain", "node-b", "--timeout=20s"]);
-  await kubectl(["rollout", "status", "deployment/web", "--timeout=20s"]);
-  assert.equal(await nodes(), "node-a node-a node-a");
-  await kubectl(["delete", "node", "node-a"]);
-  await kubectl(["uncordon", "node-b"]);
-  await eventually("the pods move", async () => (await nodes()) === "node-b node-b node-b");
-  await kubectl(["taint", "nodes", "--all", "dedicated=db:NoSchedule"]);
-  await kubectl(["scale", "deployment/web", "--replicas=4"]);
-  await eventually("the event tells why", async () =>
-    (await kubectl(["get", "events"])).includes("1 node(s) had untolerated taint"),
-  );
-});
-
 test("services follow the cluster's families and give back what they had", { skip }, async (t) => {
   const cluster = await startDual(t);
   const { kubectl, tryKubectl, server } = cluster;

@@ -1,8 +1,8 @@
-/** What becomes of a node that is not heard of any more. */
+/** Nodes that nobody hears of any more, and those that people take out of service. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { listAt, objectAt, textAt } from "../../src/kube/server/json.ts";
-import { eventually, startCluster } from "./cluster.ts";
+import { eventually, startCluster, webManifest, withoutKubectl } from "./cluster.ts";
 
 test("a node that is lost takes no pods, its pods serve nobody, and it comes back without taints", async (t) => {
   const { server, request } = await startCluster(t);
@@ -53,4 +53,60 @@ test("a node that is lost takes no pods, its pods serve nobody, and it comes bac
   assert.equal(taints().length, 2);
   await say("True");
   await eventually("the taints are gone", () => taints().length === 0);
+});
+
+test("nodes are cordoned, tainted and drained", { skip: withoutKubectl }, async (t) => {
+  const { kubectl } = await startCluster(t);
+  const nodes = () => kubectl(["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}"]);
+  await kubectl(["cordon", "node-a"]);
+  await kubectl(["apply", "-f", "-"], webManifest());
+  await kubectl(["rollout", "status", "deployment/web", "--timeout=20s"]);
+  assert.equal(await nodes(), "node-b node-b node-b");
+  await kubectl(["uncordon", "node-a"]);
+  await kubectl(["drain", "node-b", "--timeout=20s"]);
+  await kubectl(["rollout", "status", "deployment/web", "--timeout=20s"]);
+  assert.equal(await nodes(), "node-a node-a node-a");
+  await kubectl(["delete", "node", "node-a"]);
+  await kubectl(["uncordon", "node-b"]);
+  await eventually("the pods move", async () => (await nodes()) === "node-b node-b node-b");
+  await kubectl(["taint", "nodes", "--all", "dedicated=db:NoSchedule"]);
+  await kubectl(["scale", "deployment/web", "--replicas=4"]);
+  await eventually("the event tells why", async () =>
+    (await kubectl(["get", "events"])).includes("1 node(s) had untolerated taint"),
+  );
+});
+
+test("a drain evicts pods, which their disruption budget must allow", {
+  skip: withoutKubectl,
+}, async (t) => {
+  const { kubectl, tryKubectl, request } = await startCluster(t);
+  await kubectl(["apply", "-f", "-"], webManifest({ replicas: 2 }));
+  await kubectl(["create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2"]);
+  await kubectl(["rollout", "status", "deployment/web", "--timeout=20s"]);
+  const allowed = () => kubectl(["get", "pdb", "web", "-o", "jsonpath={.status.disruptionsAllowed}"]);
+  await eventually(
+    "both are healthy",
+    async () => (await kubectl(["get", "pdb", "web", "-o", "jsonpath={.status.currentHealthy}"])) === "2",
+  );
+  assert.match(
+    await kubectl(["get", "pdb"]),
+    /MIN AVAILABLE +MAX UNAVAILABLE +ALLOWED DISRUPTIONS[\s\S]*web +2 +N\/A +0/,
+  );
+  const [pod] = (await kubectl(["get", "pods", "-o", "name"])).trim().split("\n");
+  const evict = async () => {
+    const path = `/api/v1/namespaces/default/pods/${pod?.replace("pod/", "")}/eviction`;
+    const answer = await request("POST", path, '{"deleteOptions":{"dryRun":["All"]}}');
+    return { code: answer.status, text: answer.text };
+  };
+  const refused = await evict();
+  assert.equal(refused.code, 429);
+  assert.match(refused.text, /The disruption budget web needs 2 healthy pods and has 2 currently/);
+  await kubectl(["patch", "pdb", "web", "--type=merge", "-p", '{"spec":{"minAvailable":1}}']);
+  await eventually("one may go", async () => (await allowed()) === "1");
+  assert.equal((await evict()).code, 201);
+  assert.equal(await allowed(), "1", "a rehearsal takes nothing from the budget");
+  const drained = await tryKubectl(["drain", "node-a", "--timeout=20s", "-v=6"]);
+  assert.match(drained.stderr, /POST.*eviction.*201 Created/, "kubectl evicts");
+  const nodes = await kubectl(["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}"]);
+  assert.equal(nodes, "node-b node-b");
 });

@@ -4,6 +4,7 @@ import type { Api } from "../server/api.ts";
 import { daemonSetController } from "./daemonset.ts";
 import { definitionController } from "./definitions.ts";
 import { deploymentController } from "./deployment.ts";
+import { disruptionController } from "./disruption.ts";
 import { endpointsController } from "./endpoints.ts";
 import { eventController } from "./events.ts";
 import { garbageCollector } from "./garbage.ts";
@@ -36,6 +37,7 @@ export function startControllers(api: Api, options: ControllerOptions, signal: A
     daemonSetController(api),
     scheduler(api),
     endpointsController(api),
+    disruptionController(api),
     mirrorController(api),
     orphanedPodController(api),
     garbageCollector(api),

@@ -114,6 +114,12 @@ export function expired(message: string): ApiError {
   return new ApiError(410, "Expired", message);
 }
 
+/** 429: a pod may not be evicted now; `why` says what its disruption budget wants. */
+export function evictionRefused(why: string): ApiError {
+  const message = "Cannot evict pod as it would violate the pod's disruption budget.";
+  return new ApiError(429, "TooManyRequests", message, { causes: [{ reason: "DisruptionBudget", message: why }] });
+}
+
 /** 415: a patch or body of a type that the server does not read. */
 export function unsupportedMediaType(message: string): ApiError {
   return new ApiError(415, "UnsupportedMediaType", message);

@@ -1,7 +1,7 @@
 /** Query parameters of requests. Pure. */
-import type { WriteOptions } from "../api.ts";
+import type { DeleteOptions, WriteOptions } from "../api.ts";
 import { badRequest, expired } from "../errors.ts";
-import { isObject, type Json } from "../json.ts";
+import { isObject, type Json, type JsonObject, listAt, textAt } from "../json.ts";
 import type { Kind } from "../kinds/kind.ts";
 import { type FieldRequirement, parseFieldSelector } from "../select/fields.ts";
 import { parseLabelSelector, type Requirement, SelectorError } from "../select/labels.ts";
@@ -107,4 +107,34 @@ export function dryRunOf(values: readonly string[]): boolean {
   const bad = values.find((value) => value !== "All" && value !== "");
   if (bad !== undefined) throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(bad)}: supported values: "All"`);
   return values.includes("All");
+}
+
+const propagations = ["Background", "Foreground", "Orphan"] as const;
+
+/**
+ * How an object is to be deleted: `body` is a `DeleteOptions` of `meta/v1` or empty, the query says what it does not.
+ *
+ * @throws {ApiError} 400 for values that the API does not know.
+ */
+export function deleteOptionsOf(body: JsonObject, query: URLSearchParams): DeleteOptions {
+  const grace =
+    typeof body.gracePeriodSeconds === "number" ? body.gracePeriodSeconds : numberOf(query, "gracePeriodSeconds");
+  const orphans = body.orphanDependents ?? flagOf(query, "orphanDependents");
+  const older = orphans === undefined ? "" : orphans === true ? "Orphan" : "Background";
+  const given = textAt(body, "propagationPolicy") || query.get("propagationPolicy") || older;
+  const propagation = propagations.find((known) => known === given);
+  if (given !== "" && propagation === undefined) {
+    throw badRequest(
+      `propagationPolicy: Unsupported value: ${JSON.stringify(given)}: supported values: "Background", "Foreground", "Orphan"`,
+    );
+  }
+  const uid = textAt(body, "preconditions", "uid");
+  const resourceVersion = textAt(body, "preconditions", "resourceVersion");
+  return {
+    dryRun: dryRunOf([...listAt(body, "dryRun").map(String), ...query.getAll("dryRun")]),
+    ...(propagation === undefined ? {} : { propagation }),
+    ...(grace === undefined ? {} : { graceSeconds: grace }),
+    ...(uid === "" ? {} : { uid }),
+    ...(resourceVersion === "" ? {} : { resourceVersion }),
+  };
 }

@@ -1,7 +1,7 @@
 /** Requests for objects: what each method means on a list, an object or a part of one. */
 import { type DeleteOptions, isCode, keyOf, type Patch } from "../api.ts";
 import { badRequest, methodNotAllowed } from "../errors.ts";
-import { listAt, objectAt, textAt } from "../json.ts";
+import { textAt } from "../json.ts";
 import { outward } from "../kinds/kind.ts";
 import { deleteOptionsSchema } from "../kinds/requests.ts";
 import { patchTypeOf } from "../patching.ts";
@@ -17,7 +17,7 @@ import {
   warn,
   writeOptions,
 } from "./exchange.ts";
-import { dryRunOf, flagOf, numberOf, selectionOf } from "./params.ts";
+import { deleteOptionsOf, flagOf, selectionOf } from "./params.ts";
 import { jsonOf, objectOf, readBody } from "./read.ts";
 import { list, watch } from "./reading.ts";
 import { renderList } from "./render.ts";
@@ -60,7 +60,8 @@ async function handlePart(exchange: Exchange, route: ResourceRoute): Promise<voi
   }
   if (subresource === "finalize" && kind.kind === "Namespace") return await write(exchange, route, "finalize");
   const body = await readBody(request);
-  const answer = writePart({ api, route, method: request.method ?? "", body, options: writeOptions(exchange) });
+  const { method = "" } = request;
+  const answer = writePart({ api, route, method, query: exchange.query, body, options: writeOptions(exchange) });
   sendJson(exchange.response, answer.code, JSON.stringify(answer.body));
 }
 
@@ -105,35 +106,9 @@ async function create(exchange: Exchange, route: ResourceRoute): Promise<void> {
   sendObject(exchange, kind, api.create(kind, namespace, body, writeOptions(exchange)), 201);
 }
 
-async function deleteOptions(exchange: Exchange): Promise<DeleteOptions> {
-  const { request, query } = exchange;
+async function deleteOptions({ request, query }: Exchange): Promise<DeleteOptions> {
   const sent = await readBody(request);
-  const body = sent.bytes.length === 0 ? {} : objectOf(sent, deleteOptionsSchema);
-  const grace =
-    typeof body.gracePeriodSeconds === "number" ? body.gracePeriodSeconds : numberOf(query, "gracePeriodSeconds");
-  const given = textAt(body, "propagationPolicy") || query.get("propagationPolicy") || undefined;
-  const orphans = body.orphanDependents ?? flagOf(query, "orphanDependents");
-  const propagation = given ?? (orphans === undefined ? undefined : orphans === true ? "Orphan" : "Background");
-  if (
-    propagation !== undefined &&
-    propagation !== "Background" &&
-    propagation !== "Foreground" &&
-    propagation !== "Orphan"
-  ) {
-    throw badRequest(
-      `propagationPolicy: Unsupported value: ${JSON.stringify(propagation)}: supported values: "Background", "Foreground", "Orphan"`,
-    );
-  }
-  const preconditions = objectAt(body, "preconditions");
-  const uid = textAt(preconditions, "uid");
-  const resourceVersion = textAt(preconditions, "resourceVersion");
-  return {
-    dryRun: dryRunOf([...listAt(body, "dryRun").map(String), ...query.getAll("dryRun")]),
-    ...(propagation === undefined ? {} : { propagation }),
-    ...(grace === undefined ? {} : { graceSeconds: grace }),
-    ...(uid === "" ? {} : { uid }),
-    ...(resourceVersion === "" ? {} : { resourceVersion }),
-  };
+  return deleteOptionsOf(sent.bytes.length === 0 ? {} : objectOf(sent, deleteOptionsSchema), query);
 }
 
 async function deleteOne(exchange: Exchange, route: ResourceRoute): Promise<void> {

@@ -1,14 +1,15 @@
 /** The parts of objects that are objects of their own: scale, binding, eviction. */
-import type { Api, DeleteOptions, WriteOptions } from "../api.ts";
+import type { Api, WriteOptions } from "../api.ts";
 import { decodeAs } from "../body.ts";
 import { badRequest, conflict, methodNotAllowed, unknownPath } from "../errors.ts";
 import { type ApiObject, at, type Json, type JsonObject, numberAt, objectAt, textAt } from "../json.ts";
 import { selectorText } from "../kinds/columns.ts";
 import type { ScalePaths } from "../kinds/kind.ts";
-import { bindingSchema, evictionSchema } from "../kinds/requests.ts";
+import { bindingSchema } from "../kinds/requests.ts";
 import { scaleSchema } from "../kinds/workloads.ts";
 import { patched, patchTypeOf } from "../patching.ts";
 import { parseMediaType } from "./accept.ts";
+import { evict } from "./eviction.ts";
 import { type Body, jsonOf, objectOf } from "./read.ts";
 import type { ResourceRoute } from "./route.ts";
 
@@ -17,6 +18,7 @@ export interface PartRequest {
   readonly api: Api;
   readonly route: ResourceRoute;
   readonly method: string;
+  readonly query: URLSearchParams;
   readonly body: Body;
   readonly options: WriteOptions;
 }
@@ -71,7 +73,8 @@ function withValue(object: JsonObject, [name = "", ...rest]: readonly string[], 
   return { ...object, [name]: rest.length === 0 ? value : withValue(objectAt(object, name), rest, value) };
 }
 
-const created = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
+/** What is answered where something was done that is no object. */
+export const created = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
 
 function bind(request: PartRequest): { readonly code: number; readonly body: JsonObject } {
   const { api, route, options } = request;
@@ -82,16 +85,5 @@ function bind(request: PartRequest): { readonly code: number; readonly body: Jso
   const present = textAt(pod, "spec", "nodeName");
   if (present !== "") throw conflict(kind, name, `pod ${name} is already assigned to node ${JSON.stringify(present)}`);
   api.update(kind, namespace, name, { ...pod, spec: { ...objectAt(pod, "spec"), nodeName: node } }, "", options);
-  return { code: 201, body: created };
-}
-
-function evict(request: PartRequest): { readonly code: number; readonly body: JsonObject } {
-  const { api, route, options } = request;
-  const grace = at(objectOf(request.body, evictionSchema), "deleteOptions", "gracePeriodSeconds");
-  const deletion: DeleteOptions = {
-    dryRun: options.dryRun,
-    ...(typeof grace === "number" ? { graceSeconds: grace } : {}),
-  };
-  api.delete(route.kind, route.namespace, route.name, deletion);
   return { code: 201, body: created };
 }

@@ -2,6 +2,7 @@
 import { lease, namespace, node } from "./cluster.ts";
 import { configMap, secret, serviceAccount } from "./config.ts";
 import { customResourceDefinition } from "./definition.ts";
+import { podDisruptionBudget } from "./disruption.ts";
 import { endpointSlice, endpoints } from "./endpoints.ts";
 import { event, newEvent } from "./event.ts";
 import { ingress, ingressClass } from "./ingress.ts";
@@ -33,6 +34,7 @@ export const kinds: readonly Kind[] = [
   ingressClass,
   serviceCIDR,
   ipAddress,
+  podDisruptionBudget,
   lease,
   role,
   roleBinding,

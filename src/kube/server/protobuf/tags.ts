@@ -177,6 +177,11 @@ export const fieldNumbers: Readonly<Record<string, string>> = {
   "io.k8s.api.networking.v1.ServiceCIDRSpec": "1:cidrs",
   "io.k8s.api.networking.v1.ServiceCIDRStatus": "1:conditions",
   "io.k8s.api.policy.v1.Eviction": "1:metadata 2:deleteOptions",
+  "io.k8s.api.policy.v1.PodDisruptionBudget": "1:metadata 2:spec 3:status",
+  "io.k8s.api.policy.v1.PodDisruptionBudgetSpec":
+    "1:minAvailable 2:selector 3:maxUnavailable 4:unhealthyPodEvictionPolicy?",
+  "io.k8s.api.policy.v1.PodDisruptionBudgetStatus":
+    "1:observedGeneration 2:disruptedPods 3:disruptionsAllowed 4:currentHealthy 5:desiredHealthy 6:expectedPods 7:conditions",
   "io.k8s.api.rbac.v1.ClusterRole": "1:metadata 2:rules 3:aggregationRule",
   "io.k8s.api.rbac.v1.ClusterRoleBinding": "1:metadata 2:subjects 3:roleRef",
   "io.k8s.api.rbac.v1.PolicyRule": "1:verbs 2:apiGroups 3:resources 4:resourceNames 5:nonResourceURLs",
