@@ -13,6 +13,10 @@ www A 192.0.2.3
 alias CNAME www
 srv SRV 1 2 3 Www
 *.wild TXT "x"
+below NS ns.below
+other NS ns.other
+ns.other A 192.0.2.6
+ns.below A 192.0.2.4
 `;
 const algorithms = ["ECDSAP256SHA256", "ED25519", "RSASHA256"] as const;
 
@@ -36,7 +40,8 @@ before(async () => {
       `${name}.anchor`,
       `trust-anchors { "${name}." static-key ${flags} ${protocol} ${number} "${key}"; };\n`,
     );
-    return `${name}:${port} {\n bind 127.0.0.1\n file db\n dnssec {\n key file ${zoneKey} ${keyKey}\n }\n}`;
+    const below = `below.${name}:${port} {\n bind 127.0.0.1\n template IN A {\n answer "{{ .Name }} 60 A 192.0.2.5"\n }\n}`;
+    return `${name}:${port} {\n bind 127.0.0.1\n file db\n dnssec {\n key file ${zoneKey} ${keyKey}\n }\n}\n${below}`;
   });
   server.write("Corefile", blocks.join("\n"));
   server.child.kill("SIGUSR1");
@@ -60,12 +65,30 @@ for (const algorithm of algorithms) {
       [`a.wild.${name}`, "TXT", /^; fully validated/m],
       [`www.${name}`, "AAAA", /negative response, fully validated/],
       [`nothing.${name}`, "A", /negative response, fully validated/],
+      [`www.${name}`, "DS", /negative response, fully validated/],
+      [`a.below.${name}`, "A", /^; unsigned answer\n.*192\.0\.2\.5/m],
     ];
     // Which names there are does not depend on the algorithm.
     const asked = algorithm === algorithms[0] ? rows : rows.slice(-2);
     for (const [question, type, expected] of asked) assert.match(delv(question, type), expected, `${question} ${type}`);
   });
 }
+
+test("a referral to a zone without signatures proves that there are none, and leaves its addresses unsigned", () => {
+  const zoneName = `${algorithms[0].toLowerCase()}.test`;
+  const records = run(
+    "dig",
+    ...["@127.0.0.1", "-p", String(port), "+dnssec", "+norecurse", "+noall", "+authority", "+additional"],
+    ...[`a.other.${zoneName}`, "A"],
+  );
+  assert.match(
+    records,
+    new RegExp(`^other\\.${zoneName}\\.\\s.*NSEC\\s\\\\000\\.other\\.${zoneName}\\. NS RRSIG NSEC$`, "m"),
+  );
+  assert.match(records, /RRSIG\sNSEC /);
+  assert.match(records, /^ns\.other\..*192\.0\.2\.6$/m);
+  assert.doesNotMatch(records, /RRSIG\s(A|NS) /);
+});
 
 test("clients that do not ask for signatures get none", () => {
   const answer = run(

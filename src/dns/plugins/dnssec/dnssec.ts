@@ -13,6 +13,7 @@ import { RCODE, TYPE } from "../../wire/codes.ts";
 import type { Message } from "../../wire/message.ts";
 import { isWithin, longestZone } from "../../wire/names.ts";
 import { formatRecord, is, type ResourceRecord, record } from "../../wire/record.ts";
+import { serverLabel } from "../prometheus/prometheus.ts";
 
 /** Seconds: signatures begin in the past, for clocks that are late, and are good for 8 days. */
 const inceptionBefore = 3 * 3600;
@@ -37,12 +38,14 @@ class Dnssec implements Handler {
   readonly #keys: readonly ZoneKey[];
   readonly #capacity: number;
   readonly #site: Site;
+  readonly #metrics: ReturnType<typeof metricsOf>;
   /** Signatures by key and content of the set, oldest first. */
   readonly #signatures = new Map<string, ResourceRecord<"RRSIG">>();
 
   constructor(stanza: Stanza, site: Site) {
     this.#zones = zonesOf(stanza, stanza.args, site);
     this.#site = site;
+    this.#metrics = metricsOf(site);
     let capacity = defaultCapacity;
     const keys: ZoneKey[] = [];
     for (const property of stanza.properties) {
@@ -72,25 +75,32 @@ class Dnssec implements Handler {
       return query.dnssec ? { ...own, answer: this.#signed(answer, zone) } : own;
     }
     if (!query.dnssec) return next(query);
-    return after(next(query), (answer) => (answer === undefined ? undefined : this.#sign(query, zone, answer)));
+    return after(next(query), (answer) => (answer === undefined ? undefined : this.#sign(query, next, zone, answer)));
   }
 
-  #sign(query: Query, zone: string, answer: Message): Message {
+  #sign(query: Query, next: Next, zone: string, answer: Message): Outcome {
     const { rcode } = answer;
     if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return answer;
     const sections = [...answer.answer, ...answer.authority];
     if (sections.some((one) => one.type === TYPE.RRSIG)) return answer;
     const denied = answer.answer.length === 0 && answer.authority.some((one) => is(one, "SOA"));
     if (denied) {
-      // The name is said to exist, without the type that was asked for: nothing else can be proved without a list of
-      // all names, and neighbours need not be told ("black lies").
-      const ttl = Math.min(...answer.authority.map((one) => one.ttl));
-      const proof = record(query.question.name, "NSEC", ttl, {
-        next: `\\000.${query.question.name}`,
-        types: typesFor(query, rcode === RCODE.NXDOMAIN, query.name === zone),
+      const apex = query.name === zone;
+      const types = typesFor(query, rcode === RCODE.NXDOMAIN, apex);
+      if (query.type !== TYPE.DS || apex) return this.#deny(query, zone, answer, types);
+      // Where a zone begins that is not signed, the proof must say so, or what is in that zone is taken for forged.
+      return after(next(query.ask({ type: TYPE.NS })), (found) => {
+        const begins = [...(found?.answer ?? []), ...(found?.authority ?? [])].some(
+          (one) => one.type === TYPE.NS && one.name.toLowerCase() === query.name,
+        );
+        return this.#deny(query, zone, answer, begins ? delegationTypes : types);
       });
-      const authority = this.#signed([...answer.authority, proof], zone);
-      return { ...answer, rcode: RCODE.NOERROR, authority };
+    }
+    const cut = answer.authority.find((one) => one.type === TYPE.NS && one.name.toLowerCase() !== zone);
+    if (answer.answer.length === 0 && cut !== undefined) {
+      const proof = sections.some((one) => one.type === TYPE.DS) ? [] : [denial(cut.name, cut.ttl, delegationTypes)];
+      // The addresses that come along belong to the zone below, and are not signed.
+      return { ...answer, authority: this.#signed([...answer.authority, ...proof], zone) };
     }
     return {
       ...answer,
@@ -98,6 +108,16 @@ class Dnssec implements Handler {
       authority: this.#signed(answer.authority, zone),
       additional: this.#signed(answer.additional, zone),
     };
+  }
+
+  /**
+   * The name is said to exist, without the type that was asked for: nothing else can be proved without a list of all
+   * names, and neighbours need not be told ("black lies").
+   */
+  #deny(query: Query, zone: string, answer: Message, types: readonly number[]): Message {
+    const ttl = Math.min(...answer.authority.map((one) => one.ttl));
+    const authority = this.#signed([...answer.authority, denial(query.question.name, ttl, types)], zone);
+    return { ...answer, rcode: RCODE.NOERROR, authority };
   }
 
   /** Each set of the zone followed by its signatures. Delegations are not the zone's own, and are not signed. */
@@ -129,7 +149,11 @@ class Dnssec implements Handler {
       .map((key) => {
         const id = `${key.tag} ${content}`;
         const kept = this.#signatures.get(id);
-        if (kept !== undefined && kept.data.expiration - now > renewBefore) return kept;
+        if (kept !== undefined && kept.data.expiration - now > renewBefore) {
+          this.#metrics.hits.add(1);
+          return kept;
+        }
+        this.#metrics.misses.add(1);
         const signature = signSet(set, key, now - inceptionBefore, now + goodFor);
         if (this.#signatures.size >= this.#capacity) {
           for (const oldest of this.#signatures.keys()) {
@@ -138,6 +162,7 @@ class Dnssec implements Handler {
           }
         }
         this.#signatures.set(id, signature);
+        this.#metrics.entries.set(this.#signatures.size);
         return signature;
       });
   }
@@ -145,6 +170,14 @@ class Dnssec implements Handler {
   #keysOf(zone: string): readonly ZoneKey[] {
     return this.#keys.filter((key) => key.zone === zone);
   }
+}
+
+/** What is at the name of a zone that is handed over to other servers without being signed. */
+const delegationTypes: readonly number[] = [TYPE.NS, TYPE.RRSIG, TYPE.NSEC];
+
+/** Proof that a name has these types only, and that none is between it and the first below it. */
+function denial(name: string, ttl: number, types: readonly number[]): ResourceRecord {
+  return record(name, "NSEC", ttl, { next: `\\000.${name}`, types });
 }
 
 /** Types that are said to exist: many for a name that exists, so that none of them is denied wrongly; not the one asked. */
@@ -166,6 +199,20 @@ function typesFor(query: Query, missing: boolean, apex: boolean): readonly numbe
   ];
   const all = apex ? [...common, TYPE.NS, TYPE.SOA, TYPE.MX, TYPE.DNSKEY] : common;
   return all.filter((type) => type !== query.type).sort((a, b) => a - b);
+}
+
+function metricsOf(site: Site) {
+  const { metrics } = site.env;
+  const server = serverLabel(site);
+  return {
+    entries: metrics
+      .gauges("coredns_dnssec_cache_entries", "Signatures that are kept.", "server", "type")
+      .labels(server, "signature"),
+    hits: metrics.counters("coredns_dnssec_cache_hits_total", "Signatures that were there.", "server").labels(server),
+    misses: metrics
+      .counters("coredns_dnssec_cache_misses_total", "Signatures that had to be made.", "server")
+      .labels(server),
+  };
 }
 
 /** `key file BASE...`: files BASE.key and BASE.private. */
