@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { grpcExchange, httpsExchange } from "../../src/dns/client/http2.ts";
 import { TYPE } from "../../src/dns/wire/codes.ts";
 import { decodeMessage, encodeCopy, makeQuery } from "../../src/dns/wire/message.ts";
@@ -21,7 +22,7 @@ before(async () => {
     Corefile: `
       .:${ports.dns} {\n bind 127.0.0.1 ::1\n prometheus 127.0.0.1:${ports.metrics}\n ${names}\n }
       large:${ports.dns} {\n bind 127.0.0.1\n erratic {\n drop 0\n large\n }\n }
-      tls://.:${ports.tls} {\n ${tls}\n erratic {\n drop 0\n }\n }
+      tls://.:${ports.tls} {\n ${tls}\n erratic {\n drop 0\n delay 1 50ms\n }\n }
       https://.:${ports.https} {\n ${tls}\n erratic {\n drop 0\n }\n }
       grpc://.:${ports.grpc} {\n ${tls}\n erratic {\n drop 0\n }\n }
       https://.:${ports.plain} {\n erratic {\n drop 0\n }\n }`,
@@ -132,6 +133,22 @@ test("a client that sends half a message, or nothing, is cut off", async () => {
     const time = performance.now() - start;
     assert.ok(time > 900 && time < 4000, `${time} ms`);
   }
+});
+
+test("a client that gives up a TLS handshake is let go at once, one that ends its side afterwards gets its replies", async () => {
+  const start = performance.now();
+  const early = connect(ports.tls, "127.0.0.1");
+  early.resume();
+  early.end(Buffer.from([22, 3, 1]));
+  await new Promise((resolve) => early.on("close", resolve));
+  assert.ok(performance.now() - start < 3000);
+  const late = connectTls({ port: ports.tls, host: "127.0.0.1", ca: certificate.cert, servername: "dns.test" });
+  const message = encodeCopy(new Writer(), makeQuery(7, "a.example.", TYPE.A));
+  late.end(Buffer.concat([Buffer.from([0, message.length]), message]));
+  const parts: Buffer[] = [];
+  late.on("data", (part: Buffer) => parts.push(part));
+  await new Promise((resolve) => late.on("close", resolve));
+  assert.equal(decodeMessage(Buffer.concat(parts).subarray(2)).answer.length, 1);
 });
 
 test("a client that takes no replies is cut off, and what waits for it stays small", async () => {

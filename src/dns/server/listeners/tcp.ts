@@ -14,10 +14,12 @@ export async function listenTcp(listen: ListenAddress, context: ListenerContext)
     listen.transport === "tls" && settings.tls !== undefined
       ? process
           .getBuiltinModule("node:tls")
-          .createServer({ ...settings.tls, ALPNProtocols: ["dot"], allowHalfOpen: true, handshakeTimeout: 10_000 })
+          .createServer({ ...settings.tls, ALPNProtocols: ["dot"], handshakeTimeout: 10_000 })
       : undefined;
   const server = secure ?? createServer({ allowHalfOpen: true });
   server.on(secure ? "secureConnection" : "connection", (socket: Socket) => {
+    // A client may end its side after its last query; not before, so that a handshake that it gives up is over.
+    socket.allowHalfOpen = true;
     const current = dispatcher;
     if (current === undefined) socket.destroy();
     else serveStream(socket, secure ? "tls" : "tcp", settings, () => dispatcher ?? current);
