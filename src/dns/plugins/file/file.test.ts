@@ -39,6 +39,20 @@ test("a file that is wrong, or missing for ever, is refused", async () => {
   await assert.rejects(serve(`example {\n root ${directory}\n file none {\n reload 0s\n }\n}`), /no such file/);
 });
 
+test("without plugin transfer, and for names that are no zones, transfers are refused", async () => {
+  writeFileSync(join(directory, "zone"), zone);
+  const plain = await serve(`example {\n root ${directory}\n file zone\n}`);
+  const transferring = await serve(`example {\n root ${directory}\n file zone\n transfer {\n to *\n }\n}`);
+  for (const [server, question] of [
+    [plain, "example. AXFR"],
+    [plain, "example. IXFR"],
+    [transferring, "www.example. AXFR"],
+  ] as const) {
+    assert.equal(await server.text(question, { protocol: "tcp" }), "REFUSED", question);
+    server.stop();
+  }
+});
+
 test("plugin auto waits for its directory", async () => {
   const path = join(directory, "zones");
   const server = await serve(`. {\n auto {\n directory ${path}\n reload 10s\n }\n whoami\n}`);
