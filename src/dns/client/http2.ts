@@ -4,7 +4,7 @@ import { connect as connectSocket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { formatHostPort } from "../../net/protocol.ts";
 import { frame, unframe } from "../wire/grpc.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, OnConnection } from "./exchange.ts";
 
 /** Where to. */
 export interface Http2Target {
@@ -24,8 +24,8 @@ const mediaType = "application/dns-message";
 const maxAnswer = 65535 + 16;
 
 /** Asks by DNS over HTTPS. */
-export function httpsExchange(target: Http2Target): Exchange {
-  const session = new Session(target);
+export function httpsExchange(target: Http2Target, onConnection?: OnConnection): Exchange {
+  const session = new Session(target, onConnection);
   return {
     async ask(query, timeout) {
       // Caches of HTTP work better with id 0 (RFC 8484 4.1).
@@ -73,10 +73,12 @@ interface Response {
 /** One connection, opened when it is needed. */
 class Session {
   readonly #target: Http2Target;
+  readonly #onConnection: OnConnection;
   #session: ClientHttp2Session | undefined;
 
-  constructor(target: Http2Target) {
+  constructor(target: Http2Target, onConnection: OnConnection = () => {}) {
     this.#target = target;
+    this.#onConnection = onConnection;
   }
 
   request(head: OutgoingHttpHeaders, body: Uint8Array | undefined, timeout: number): Promise<Response> {
@@ -117,7 +119,9 @@ class Session {
 
   #connected(): ClientHttp2Session {
     const existing = this.#session;
-    if (existing !== undefined && !existing.closed && !existing.destroyed) return existing;
+    const usable = existing !== undefined && !existing.closed && !existing.destroyed;
+    this.#onConnection(usable);
+    if (usable) return existing;
     const { address, port, tls } = this.#target;
     const { connect } = process.getBuiltinModule("node:http2");
     const unix = address.startsWith("/");

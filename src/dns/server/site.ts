@@ -140,6 +140,12 @@ export class Site {
     return this.handlers.find((handler) => handler.name === name);
   }
 
+  /** The handler that comes next in the chain. */
+  handlerAfter(handler: Handler): Handler | undefined {
+    const at = this.handlers.indexOf(handler);
+    return at < 0 ? undefined : this.handlers[at + 1];
+  }
+
   /** Asks the server itself, through the block that the new question belongs to. Undefined if the query is dropped. */
   ask(query: Query): Promise<Message | undefined> {
     return this.#ask(query);

@@ -29,10 +29,18 @@ export function parseDestination(text: string): Destination | undefined {
   const kind = (scheme?.[1] ?? "dns").toLowerCase() as DestinationKind;
   const rest = scheme?.[2] ?? text;
   if (kind === "https") return parseUrl(text);
-  const [place = "", serverName = ""] = rest.split("%", 2);
+  const { place, serverName } = splitName(rest);
   const split = splitPort(place, ports[kind]);
   if (split === undefined || (tryParseAddress(split.host) === undefined && !isHostName(split.host))) return undefined;
   return { kind, ...split, serverName, path: "" };
+}
+
+/** `ADDRESS[:PORT]%NAME`, `ADDRESS%NAME:PORT` and `[ADDRESS%NAME]:PORT`: the name is that in the server's certificate. */
+function splitName(text: string): { readonly place: string; readonly serverName: string } {
+  const [, before, name, after = ""] =
+    /^(\[?[^%\]]*)%([^%\]:]+)(\]?(?::\d+)?)$/.exec(text) ?? /^([^%]*)%([^%]+)$/.exec(text) ?? [];
+  if (before === undefined || name === undefined) return { place: text, serverName: "" };
+  return { place: before + after, serverName: name };
 }
 
 function parseUrl(text: string): Destination | undefined {

@@ -117,6 +117,23 @@ test("failover, next and next_on_nodata look elsewhere for certain replies", asy
   following.stop();
 });
 
+test("without a forward behind it, next and next_on_nodata count for nothing", async () => {
+  const server = await serve(`. {\n forward . ${at(one)} {\n next NXDOMAIN\n next_on_nodata\n }\n whoami\n}`);
+  one.otherwise = ["NXDOMAIN"];
+  assert.equal(await server.text("a.example. A"), "NXDOMAIN ra");
+  one.otherwise = ["NOERROR"];
+  assert.equal(await server.text("a.example. A"), "NOERROR ra");
+  server.stop();
+});
+
+test("who has answered can be logged", async () => {
+  const server = await serve(`. {\n metadata\n log "{name} {/forward/upstream}"\n forward . ${at(one)}\n}`);
+  one.otherwise = [address];
+  await server.ask("a.example. A");
+  assert.deepEqual(server.log, [`[INFO] a.example. ${at(one)}`]);
+  server.stop();
+});
+
 test("queries beyond max_concurrent are refused", async () => {
   const server = await serve(corefile(at(one), "max_concurrent 1\n read_timeout 100ms\n max_connect_attempts 1"));
   one.otherwise = ["silent"];
@@ -143,6 +160,11 @@ test("destinations are addresses, hosts, URLs and files", () => {
     ["dns://[2001:db8::1]:54", "dns 2001:db8::1 54 "],
     ["2001:db8::1", "dns 2001:db8::1 53 "],
     ["tls://192.0.2.1%dns.example", "tls 192.0.2.1 853 dns.example"],
+    ["tls://192.0.2.1%dns.example:8853", "tls 192.0.2.1 8853 dns.example"],
+    ["tls://192.0.2.1:8853%dns.example", "tls 192.0.2.1 8853 dns.example"],
+    ["tls://[2001:db8::1%dns.example]:8853", "tls 2001:db8::1 8853 dns.example"],
+    ["tls://[2001:db8::1]:8853%dns.example", "tls 2001:db8::1 8853 dns.example"],
+    ["tls://192.0.2.1%", undefined],
     ["https://dns.example/q", "https dns.example 443 dns.example"],
     ["dns.example:5353", "dns dns.example 5353 "],
     ["/etc/resolv.conf", undefined],

@@ -124,15 +124,17 @@ class Forward implements Handler {
     throw new ServeError(RCODE.SERVFAIL, `plugin/forward: ${reason}`, { cause: failure });
   }
 
-  /** The answer, or that of the rest of the chain if the answer is of a kind for which that is wanted. */
+  /** The answer, or that of the forward behind this one if the answer is of a kind for which that is wanted. */
   #orNext(query: Query, next: Next, answer: Message): Outcome {
     const { next: codes, nextOnNoData } = this.#options;
+    if (!(this.#site.handlerAfter(this) instanceof Forward)) return answer;
     const noData = answer.rcode === RCODE.NOERROR && answer.answer.length === 0;
     return codes.has(answer.rcode) || (nextOnNoData && noData) ? next(query) : answer;
   }
 
   async #ask(upstream: Upstream, query: Query, stream: boolean, timeout: number): Promise<Message> {
     const { clock } = this.#site.env;
+    query.state.metadata?.set("forward/upstream", () => upstream.address);
     const start = clock.monotonic();
     const answer = await upstream.ask(query.message, stream, Math.max(1, timeout));
     this.#metrics.duration

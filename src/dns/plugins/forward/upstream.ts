@@ -15,9 +15,12 @@ export interface UpstreamContext {
   readonly clock: Clock;
   readonly random: () => number;
   readonly signal: () => AbortSignal | undefined;
-  readonly onConnection: (protocol: "udp" | "tcp", to: string) => OnConnection;
+  /** Makes what is told of connections; `protocol` is the name that CoreDNS's metrics have for it. */
+  readonly onConnection: (protocol: string, to: string) => OnConnection;
   readonly onHealthFailure: (to: string) => void;
 }
+
+const streamProtocols = { dns: "tcp", tls: "tcp-tls", https: "https" } as const;
 
 const writer = new Writer();
 const healthTimeout = 1000;
@@ -41,12 +44,12 @@ export class Upstream {
     const { sourceAddress, dohMethod, expire, maxIdleConnections } = options;
     const servername = destination.serverName === "" ? options.tlsServerName : destination.serverName;
     const tls = kind === "dns" ? undefined : { ...options.tls, ...(servername !== "" && { servername }) };
-    const tcp = context.onConnection("tcp", this.address);
+    const stream = context.onConnection(streamProtocols[kind], this.address);
     const pool = { keepFor: expire, max: maxIdleConnections };
     this.#streams =
       kind === "https"
-        ? httpsExchange({ address, port, path, method: dohMethod, tls })
-        : streamExchange({ address, port, tls, sourceAddress, pool }, tcp);
+        ? httpsExchange({ address, port, path, method: dohMethod, tls }, stream)
+        : streamExchange({ address, port, tls, sourceAddress, pool }, stream);
     this.#datagrams =
       kind === "dns"
         ? udpExchange({ address, port, sourceAddress, pool }, context.onConnection("udp", this.address))
