@@ -3,7 +3,7 @@ import { tryParseAddress } from "../../net/address.ts";
 import { prefixContains, tryParsePrefix } from "../../net/prefix.ts";
 import type { Query } from "../server/query.ts";
 import type { Site } from "../server/site.ts";
-import { className, opcodeName, typeName } from "../wire/codes.ts";
+import { className, typeName } from "../wire/codes.ts";
 import type { Scope } from "./expression.ts";
 
 /** Functions over a query. `site` finds metadata where plugin metadata has not collected any. */
@@ -31,8 +31,8 @@ export function queryScope(query: Query, site: Site): Scope {
     bufsize: () => query.size,
     do: () => query.dnssec,
     id: () => message.id,
-    opcode: () => opcodeName(message.opcode),
-    size: () => query.size,
+    opcode: () => message.opcode,
+    size: () => query.length,
     metadata,
     incidr,
   };

@@ -1,7 +1,7 @@
 /** A query on its way through the plugins. */
 
 import type { Family } from "../../net/address.ts";
-import type { Message, Question } from "../wire/message.ts";
+import { HEADER_SIZE, type Message, type Question } from "../wire/message.ts";
 import type { ResourceRecord } from "../wire/record.ts";
 
 /** How a query came in. */
@@ -76,6 +76,13 @@ export class Query {
   /** True if the client wants DNSSEC records. */
   get dnssec(): boolean {
     return this.message.edns?.do ?? false;
+  }
+
+  /** The size of the query itself, in bytes. */
+  get length(): number {
+    const { questions, edns } = this.message;
+    const asked = questions.reduce((sum, { name }) => sum + (name === "." ? 1 : name.length + 1) + 4, HEADER_SIZE);
+    return asked + (edns === undefined ? 0 : edns.options.reduce((sum, { data }) => sum + 4 + data.length, 11));
   }
 
   /** The largest reply that the client takes, in bytes. */

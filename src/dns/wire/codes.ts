@@ -112,7 +112,6 @@ const inverse = (table: Readonly<Record<string, number>>): ReadonlyMap<number, s
 const typeNames = inverse(TYPE);
 const classNames = inverse(CLASS);
 const rcodeNames = inverse(RCODE);
-const opcodeNames = inverse(OPCODE);
 
 /** The mnemonic of a type, or `TYPE123` (RFC 3597). */
 export function typeName(type: number): string {
@@ -127,11 +126,6 @@ export function className(cls: number): string {
 /** The mnemonic of a response code, or its number. */
 export function rcodeName(rcode: number): string {
   return rcodeNames.get(rcode) ?? String(rcode);
-}
-
-/** The mnemonic of an operation code, or its number. */
-export function opcodeName(opcode: number): string {
-  return opcodeNames.get(opcode) ?? String(opcode);
 }
 
 /** The number of a type by mnemonic in any case or as `TYPE123`; undefined if it is neither. */

@@ -11,6 +11,7 @@ import { RCODE, TYPE } from "../../wire/codes.ts";
 import type { Message } from "../../wire/message.ts";
 import { isWithin, tryParseName } from "../../wire/names.ts";
 import { record } from "../../wire/record.ts";
+import { serverLabel } from "../prometheus/prometheus.ts";
 import { searchDomains } from "./resolvconf.ts";
 
 /** The search path of a client; undefined if it is not known. */
@@ -53,8 +54,12 @@ class Autopath implements Handler {
     this.#zones = zones;
     this.#searchPath = searchPath;
     this.#successes = site.env.metrics
-      .counters("coredns_autopath_success_total", "Queries for which the search path was walked with success.")
-      .labels();
+      .counters(
+        "coredns_autopath_success_total",
+        "Queries for which the search path was walked with success.",
+        "server",
+      )
+      .labels(serverLabel(site));
   }
 
   serve(query: Query, next: Next): Outcome {

@@ -42,6 +42,7 @@ class Grpc implements Handler {
   readonly #policy: string;
   readonly #fallthrough;
   readonly #site: Site;
+  readonly #metrics: ReturnType<typeof metricsOf>;
   #turn = 0;
 
   constructor(stanza: Stanza, site: Site) {
@@ -85,6 +86,7 @@ class Grpc implements Handler {
     this.#from = from;
     this.#except = except;
     this.#site = site;
+    this.#metrics = metricsOf(site);
     site.onStart((signal) => {
       signal.addEventListener("abort", () => {
         for (const { exchange } of this.#upstreams) exchange.close();
@@ -102,7 +104,7 @@ class Grpc implements Handler {
   }
 
   async #ask(query: Query): Promise<Reply> {
-    const { clock, random, metrics } = this.#site.env;
+    const { clock, random } = this.#site.env;
     const end = clock.monotonic() + deadline;
     const count = this.#upstreams.length;
     const first =
@@ -116,19 +118,12 @@ class Grpc implements Handler {
       const upstream = this.#upstreams[(first + i) % count];
       if (upstream === undefined) break;
       const start = clock.monotonic();
+      this.#metrics.requests.labels(upstream.address).add(1);
       try {
         const bytes = encodeCopy(writer, query.message);
         const reply = decodeMessage(await upstream.exchange.ask(bytes, Math.max(1, Math.min(attempt, end - start))));
-        metrics
-          .histograms(
-            "coredns_grpc_request_duration_seconds",
-            "Seconds that destinations took.",
-            timeBuckets,
-            "to",
-            "rcode",
-          )
-          .labels(upstream.address, rcodeName(reply.rcode))
-          .observe((clock.monotonic() - start) / 1000);
+        this.#metrics.duration.labels(upstream.address).observe((clock.monotonic() - start) / 1000);
+        this.#metrics.responses.labels(upstream.address, rcodeName(reply.rcode)).add(1);
         return { ...reply, id: query.message.id };
       } catch (error) {
         failure = error;
@@ -136,6 +131,19 @@ class Grpc implements Handler {
     }
     throw new ServeError(RCODE.SERVFAIL, `plugin/grpc: ${messageOf(failure)}`, { cause: failure });
   }
+}
+
+function metricsOf({ env: { metrics } }: Site) {
+  return {
+    requests: metrics.counters("coredns_grpc_requests_total", "Queries to destinations.", "to"),
+    duration: metrics.histograms(
+      "coredns_grpc_request_duration_seconds",
+      "Seconds that destinations took.",
+      timeBuckets,
+      "to",
+    ),
+    responses: metrics.counters("coredns_grpc_responses_total", "Replies of destinations by code.", "to", "rcode"),
+  };
 }
 
 interface Destination {

@@ -1,16 +1,18 @@
 /** Formats of log lines: text with `{placeholders}`. */
-import { formatHostPort } from "../../../net/protocol.ts";
 import type { Reply } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
-import { className, opcodeName, rcodeName, typeName } from "../../wire/codes.ts";
-import { HEADER_SIZE, type Message } from "../../wire/message.ts";
+import { className, rcodeName, typeName } from "../../wire/codes.ts";
+import type { Message } from "../../wire/message.ts";
+
+const common = `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}`;
 
 /** Formats with names of their own. */
 export const formats: ReadonlyMap<string, string> = new Map(
-  (["{common}", "{combined}"] as const).map((name) => [
-    name,
-    `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}`,
-  ]),
+  // The second one has the opcode, too.
+  [
+    ["{common}", common],
+    ["{combined}", `${common} "{>opcode}"`],
+  ],
 );
 
 type Value = (query: Query, reply: Reply, size: number, seconds: number) => string;
@@ -23,16 +25,16 @@ const values: Readonly<Record<string, Value>> = {
   name: ({ question }) => question.name,
   class: ({ question }) => className(question.class),
   proto: ({ client }) => (client.protocol === "udp" ? "udp" : "tcp"),
-  size: ({ message }) => String(querySize(message)),
-  remote: ({ client }) => (client.address.includes(":") ? `[${client.address}]` : client.address),
+  size: ({ length }) => String(length),
+  remote: ({ client }) => bracketed(client.address),
   port: ({ client }) => String(client.port),
-  local: ({ client }) => formatHostPort(client.localAddress, client.localPort),
+  local: ({ client }) => bracketed(client.localAddress),
   duration: (_query, _reply, _size, seconds) => `${seconds.toFixed(9)}s`,
   rcode: (_query, reply) => (reply === undefined ? absent : rcodeName(reply.rcode)),
   rsize: (_query, _reply, size) => String(size),
   common: () => "",
   ">id": ({ message }) => String(message.id),
-  ">opcode": ({ message }) => opcodeName(message.opcode),
+  ">opcode": ({ message }) => String(message.opcode),
   ">do": ({ dnssec }) => String(dnssec),
   ">bufsize": ({ size }) => String(size),
   ">rflags": (_query, reply) => (reply === undefined ? absent : flagsOf(reply)),
@@ -49,13 +51,12 @@ export function compileFormat(format: string): Value {
   return (query, reply, size, seconds) => parts.map((part) => part(query, reply, size, seconds)).join("");
 }
 
+/** Addresses of IPv6 in brackets. */
+function bracketed(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}
+
 /** The flags of a message: `qr,aa,rd`. */
 function flagsOf(message: Message): string {
   return (["qr", "aa", "tc", "rd", "ra", "ad", "cd"] as const).filter((flag) => message[flag]).join(",");
-}
-
-/** The size of a query in bytes. */
-function querySize({ questions, edns }: Message): number {
-  const asked = questions.reduce((sum, { name }) => sum + (name === "." ? 1 : name.length + 1) + 4, HEADER_SIZE);
-  return asked + (edns === undefined ? 0 : edns.options.reduce((sum, { data }) => sum + 4 + data.length, 11));
 }

@@ -31,6 +31,15 @@ test("names, classes of replies and formats can be chosen", async () => {
   server.stop();
 });
 
+test("the combined format has the operation code, and addresses of IPv6 are in brackets", async () => {
+  const server = await serve(`. {\n log here {combined}\n log gone "{local} {remote}"\n ${zone}\n}`);
+  await server.ask("a.here. A");
+  await server.ask("a.gone. A", { from: "2001:db8::1" });
+  assert.match(server.log[0] ?? "", / NOERROR qr,aa,rd 40 0\.0+s "0"$/);
+  assert.equal(server.log[1], "[INFO] 192.0.2.53 [2001:db8::1]");
+  server.stop();
+});
+
 test("faults of the directive are reported", async () => {
   await assert.rejects(serve(". {\n log {\n class loud\n }\n}"), /'loud' must be one of success, denial, error, all/);
 });

@@ -15,7 +15,8 @@ export const metadata: Plugin = {
       name: "metadata",
       serve(query, next) {
         if (zones.some((zone) => isWithin(query.name, zone))) {
-          const values = new Map<string, () => string>();
+          const { viewName } = site.settings;
+          const values = new Map<string, () => string>(viewName === "" ? [] : [["view/name", () => viewName]]);
           for (const handler of site.handlers) {
             for (const [name, value] of handler.metadata?.(query) ?? []) values.set(name, value);
           }

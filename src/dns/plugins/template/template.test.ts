@@ -97,6 +97,10 @@ test("queries are answered by the first template that they match", async () => {
     ["x.broken.example A", /^SERVFAIL/],
   ];
   for (const [question, expected] of rows) assert.match(await server.text(question), expected, question);
+  const broken = 'server="dns://:53",zone="broken.example.",view="",class="IN",type="A"';
+  const which = 'section="answer",template="{{ .Name }} 60 IN A nonsense"';
+  assert.equal(server.metric(`coredns_template_matches_total{${broken}}`), 1);
+  assert.equal(server.metric(`coredns_template_rr_failures_total{${broken},${which}}`), 1);
   const edns = { udpSize: 1232, version: 0, do: false, options: [] };
   const gone = await server.ask("x.gone.example A", { message: { edns } });
   assert.equal(Buffer.from(gone?.edns?.options[0]?.data ?? []).toString(), "\0\x0fblocked");

@@ -28,7 +28,15 @@ import {
 import { longestZone } from "../../wire/names.ts";
 import { parseRecord } from "../../wire/parse.ts";
 import { is, type ResourceRecord } from "../../wire/record.ts";
+import { serverLabel } from "../prometheus/prometheus.ts";
 import { compileTemplate, type Template, type TemplateData } from "./gotemplate.ts";
+
+/** A record that is made by a template. */
+interface Line {
+  readonly section: "answer" | "additional" | "authority";
+  readonly text: string;
+  readonly fill: Template;
+}
 
 /** A directive. */
 interface Rule {
@@ -36,9 +44,9 @@ interface Rule {
   readonly type: number;
   readonly zones: readonly string[];
   readonly patterns: readonly Pattern[];
-  readonly answer: readonly Template[];
-  readonly additional: readonly Template[];
-  readonly authority: readonly Template[];
+  readonly answer: readonly Line[];
+  readonly additional: readonly Line[];
+  readonly authority: readonly Line[];
   readonly rcode: number;
   /** The extended error that comes along (RFC 8914): code and text. */
   readonly extended: Uint8Array | undefined;
@@ -62,7 +70,7 @@ function parse(stanza: Stanza, site: Site): Rule {
   if (cls === undefined) throw stanza.error(`'${classText}' is not a class`);
   if (type === undefined) throw stanza.error(`'${typeText}' is not a record type`);
   const patterns: Pattern[] = [];
-  const sections = { answer: [] as Template[], additional: [] as Template[], authority: [] as Template[] };
+  const sections = { answer: [] as Line[], additional: [] as Line[], authority: [] as Line[] };
   let rcode: number = RCODE.NOERROR;
   let extended: Uint8Array | undefined;
   let fallthrough = noFallthrough;
@@ -76,7 +84,8 @@ function parse(stanza: Stanza, site: Site): Rule {
       case "authority":
         for (const text of property.expect(1, Number.POSITIVE_INFINITY)) {
           try {
-            sections[property.name].push(compileTemplate(text));
+            const section = property.name;
+            sections[section].push({ section, text, fill: compileTemplate(text) });
           } catch (error) {
             throw property.error(messageOf(error));
           }
@@ -120,10 +129,12 @@ class TemplateHandler implements Handler {
   readonly name = "template";
   readonly #rules: readonly Rule[];
   readonly #site: Site;
+  readonly #metrics: ReturnType<typeof metricsOf>;
 
   constructor(rules: readonly Rule[], site: Site) {
     this.#rules = rules;
     this.#site = site;
+    this.#metrics = metricsOf(site);
   }
 
   serve(query: Query, next: Next): Outcome {
@@ -135,7 +146,7 @@ class TemplateHandler implements Handler {
         if (rule.fallthrough(query.name)) continue;
         throw new ServeError(RCODE.SERVFAIL, `plugin/template: no pattern for zone ${zone} matches`);
       }
-      this.#count("matches", "Queries that a template was for.", rule, zone).add(1);
+      this.#metrics.matches.labels(...this.#labels(rule, zone)).add(1);
       return this.#answer(rule, query, zone, match);
     }
     return next(query);
@@ -144,12 +155,16 @@ class TemplateHandler implements Handler {
   #answer(rule: Rule, query: Query, zone: string, match: Match): Outcome {
     if (rule.rcode === RCODE.SERVFAIL) throw new ServeError(RCODE.SERVFAIL, "plugin/template: as the template says");
     const data = dataOf(query, zone, match);
-    const make = (templates: readonly Template[]): ResourceRecord[] =>
-      templates.map((one) => {
+    const make = (lines: readonly Line[]): ResourceRecord[] =>
+      lines.map(({ section, text, fill }) => {
+        let filled: string | undefined;
         try {
-          return parseRecord(one(data));
+          filled = fill(data);
+          return parseRecord(filled);
         } catch (error) {
-          this.#count("template_failures", "Templates that gave no record.", rule, zone).add(1);
+          const { templateFailures, recordFailures } = this.#metrics;
+          const failures = filled === undefined ? templateFailures : recordFailures;
+          failures.labels(...this.#labels(rule, zone), section, text).add(1);
           throw new ServeError(RCODE.SERVFAIL, `plugin/template: ${messageOf(error)}`, { cause: error });
         }
       });
@@ -175,11 +190,28 @@ class TemplateHandler implements Handler {
     }));
   }
 
-  #count(what: string, help: string, rule: Rule, zone: string) {
-    return this.#site.env.metrics
-      .counters(`coredns_template_${what}_total`, help, "zone", "class", "type")
-      .labels(zone, className(rule.class), typeName(rule.type));
+  #labels(rule: Rule, zone: string): readonly string[] {
+    const { viewName } = this.#site.settings;
+    return [serverLabel(this.#site), zone, viewName, className(rule.class), typeName(rule.type)];
   }
+}
+
+function metricsOf({ env: { metrics } }: Site) {
+  const where = ["server", "zone", "view", "class", "type"];
+  const which = [...where, "section", "template"];
+  return {
+    matches: metrics.counters("coredns_template_matches_total", "Queries that a template was for.", ...where),
+    templateFailures: metrics.counters(
+      "coredns_template_template_failures_total",
+      "Templates that could not be filled.",
+      ...which,
+    ),
+    recordFailures: metrics.counters(
+      "coredns_template_rr_failures_total",
+      "Filled templates that were no record.",
+      ...which,
+    ),
+  };
 }
 
 function concerns(rule: Rule, { question }: Query): boolean {

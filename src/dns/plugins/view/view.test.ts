@@ -23,6 +23,16 @@ test("the first block whose expressions hold serves", async () => {
   server.stop();
 });
 
+test("sizes and codes of queries can be asked for, and the name of the view is told as metadata", async () => {
+  const server = await serve(
+    `${block('view small {\n expr size() == 19 && opcode() == 0 && bufsize() == 512\n }\n metadata\n log "{/view/name}"', "192.0.2.1")}${block("log", "192.0.2.2")}`,
+  );
+  assert.match(await server.text("a. A"), /192\.0\.2\.1$/);
+  assert.deepEqual(server.log, ["[INFO] small"]);
+  assert.match(await server.text("ab. A"), /192\.0\.2\.2$/);
+  server.stop();
+});
+
 test("without a block for all others, queries that fit none are refused", async () => {
   const server = await serve(block("view never {\n expr name() == metadata('nothing')\n}", "192.0.2.1"));
   assert.equal(await server.text("a. A"), "REFUSED");
