@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { serve } from "../testing.ts";
+import { loadOnly, serve } from "../testing.ts";
 import { CLASS, OPCODE, RCODE, TYPE } from "../wire/codes.ts";
 import { decodeMessage, encodeCopy, type Message, makeQuery } from "../wire/message.ts";
 import { Writer } from "../wire/writer.ts";
@@ -138,4 +138,10 @@ test("any bytes get a reply that can be read and has their id, or none", async (
     { numRuns: 2000 },
   );
   server.stop();
+});
+
+test("a Corefile without a server block is refused", async () => {
+  for (const text of ["", "# nothing\n", "(snippet) {\n whoami\n}\n"]) {
+    await assert.rejects(loadOnly(text), /Corefile:1: there is no server block/);
+  }
 });

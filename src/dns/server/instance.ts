@@ -53,6 +53,7 @@ export class Instance {
     const known = new Set(plugins.map((plugin) => plugin.name));
     const parse = ({ text, path }: CorefileText) => parseCorefile(text, path, known, host);
     const blocks = parse(source);
+    if (blocks.length === 0) throw new CorefileError({ file: source.path, line: 1 }, "there is no server block");
     const corefile: Corefile = { ...source, digest: digestOf(blocks), readDigest: () => digestOf(parse(read())) };
     const dispatchers = new Map<string, Dispatcher>();
     const sites: { readonly site: Site; readonly served: Served }[] = [];
