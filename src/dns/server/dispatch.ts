@@ -131,12 +131,23 @@ export class Dispatcher {
     const sent = withEdns(query.message, answer);
     const { records } = query.state;
     if (records !== undefined && sent.rcode === RCODE.NOERROR) {
-      void sendZone(query, sent, records, send).then((size) => tellSent(query, sent, size));
+      const encode = (part: Message) => this.#encode(query, part);
+      void sendZone(sent, records, encode, send).then((size) => tellSent(query, sent, size));
       return;
     }
-    const bytes = encodeSafely(query, sent);
+    const bytes = this.#encode(query, sent);
     send(bytes);
     tellSent(query, sent, bytes.length);
+  }
+
+  /** The reply's bytes; if a plugin made something that cannot be written, SERVFAIL. */
+  #encode(query: Query, message: Message): Buffer {
+    try {
+      return encodeMessage(writer, message, query.size);
+    } catch (error) {
+      this.#log.error(`a reply for ${query.name} cannot be encoded: ${messageOf(error)}`);
+      return encodeMessage(writer, { ...errorReply(query.message, RCODE.SERVFAIL), edns: undefined }, query.size);
+    }
   }
 
   #dropped(query: Query, rcode: number): void {
@@ -176,9 +187,9 @@ const batch = 500;
  * @returns the bytes sent.
  */
 async function sendZone(
-  query: Query,
   message: Message,
   records: Iterable<ResourceRecord>,
+  encode: (message: Message) => Buffer,
   send: Send,
 ): Promise<number> {
   const rest = records[Symbol.iterator]();
@@ -191,7 +202,7 @@ async function sendZone(
         if (next.done) ended = true;
         else answer.push(next.value);
       }
-      const bytes = encodeSafely(query, { ...message, answer });
+      const bytes = encode({ ...message, answer });
       const written = bytes.readUInt16BE(6);
       answer = answer.slice(written);
       // What is left over comes in the next message, unless there is a record that fits into none.
@@ -205,16 +216,6 @@ async function sendZone(
   } catch {
     send(undefined);
     return size;
-  }
-}
-
-/** The reply's bytes; if a plugin made something that cannot be written, SERVFAIL. */
-function encodeSafely(query: Query, message: Message): Buffer {
-  try {
-    return encodeMessage(writer, message, query.size);
-  } catch (error) {
-    process.emitWarning(`a reply for ${query.name} cannot be encoded: ${messageOf(error)}`);
-    return encodeMessage(writer, { ...errorReply(query.message, RCODE.SERVFAIL), edns: undefined }, query.size);
   }
 }
 

@@ -2,6 +2,7 @@
 import { tryParseAddress } from "../../../net/address.ts";
 import type { Plugin } from "../../server/plugin.ts";
 import { reply } from "../../server/reply.ts";
+import { tryParseName } from "../../wire/names.ts";
 import { record } from "../../wire/record.ts";
 
 /** The plugin. */
@@ -15,15 +16,12 @@ export const whoami: Plugin = {
         const address = tryParseAddress(client.address);
         const own =
           address === undefined ? [] : [record(question.name, address.includes(":") ? "AAAA" : "A", 0, { address })];
-        const host = question.name === "." ? "." : question.name;
-        const protocol = client.protocol === "udp" ? "udp" : "tcp";
-        const srv = record(`_${protocol}.${host === "." ? "" : host}`, "SRV", 0, {
-          priority: 0,
-          weight: 0,
-          port: client.port,
-          host: ".",
-        });
-        return reply(message, { additional: [...own, srv] });
+        // A name that is as long as names may be has none below it.
+        const below = tryParseName(client.protocol === "udp" ? "_udp" : "_tcp", question.name);
+        const data = { priority: 0, weight: 0, port: client.port, host: "." };
+        const srv = below === undefined ? [] : [record(below, "SRV", 0, data)];
+        const additional = [...own, ...srv].map((one) => ({ ...one, class: question.class }));
+        return reply(message, { additional });
       },
     };
   },
