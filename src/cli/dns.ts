@@ -31,7 +31,7 @@ export const dns: Command = {
   name: "dns",
   summary: "Serve the names of a cluster, in place of CoreDNS",
   description:
-    "Serves DNS as a Corefile says. Flags and Corefile are CoreDNS's. On SIGUSR1, and with plugin reload when the Corefile changes, it takes over the new configuration; a bad one is refused and the old one goes on. On SIGTERM it ends.",
+    "Serves DNS as a Corefile says. Flags and Corefile are CoreDNS's. On SIGUSR1, and with plugin reload when the Corefile changes, it takes over the new configuration; a bad one is refused and the old one goes on. On SIGTERM it ends; SIGHUP does nothing.",
   usage: "[flags]",
   examples: [
     { line: "portolan dns -conf /etc/coredns/Corefile", what: "stand in for CoreDNS" },
@@ -82,6 +82,8 @@ async function serve({ conf, pidfile, manifests, dnsPort, quiet }: Values, conte
   await server.start();
   if (pidfile !== "") writeFileSync(pidfile, `${process.pid}\n`);
   process.on("SIGUSR1", () => void server.reload());
+  // A terminal that is closed is no reason to stop serving.
+  context.onHangUp(() => {});
   if (!quiet) {
     for (const key of server.ports.keys()) if (!key.startsWith("udp ")) context.out(`${key.replace(/^\S+ /, "")}\n`);
     context.out(`portolan ${programVersion}\nlinux/${process.arch}, node ${process.version}\n`);

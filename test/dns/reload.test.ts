@@ -49,6 +49,9 @@ test("SIGTERM ends the server, after the time that health asks for", async () =>
     Corefile: block(port, `health 127.0.0.1:${health} {\n lameduck 1s\n }\n ${erratic}`),
   });
   assert.equal(await (await fetch(`http://127.0.0.1:${health}/health`)).text(), "OK");
+  // A terminal that is closed ends nothing.
+  server.child.kill("SIGHUP");
+  await delay(50);
   server.child.kill("SIGTERM");
   await delay(300);
   assert.equal(dig(port, "a.example.").length, 1);
