@@ -209,7 +209,9 @@ interface FoundFlag {
 }
 
 function findName(flags: Flags, written: string, text: string | undefined, style: FlagStyle): FoundFlag | undefined {
-  const name = style === "pflag" ? written.replaceAll("_", "-") : written;
+  // Go's flag package has -h for -help.
+  const asGo = written === "h" && !Object.hasOwn(flags, "h") ? "help" : written;
+  const name = style === "pflag" ? written.replaceAll("_", "-") : asGo;
   return Object.hasOwn(flags, name) ? { name, text } : undefined;
 }
 

@@ -50,14 +50,28 @@ export function makeDnsServer(options: DnsProgramOptions): DnsServer {
   return server;
 }
 
+/** A Corefile that is set up without a server. */
+export interface Rehearsal {
+  readonly instance: Instance;
+  /** Where plugin kubernetes has its objects from; undefined before the start, or if there is no such plugin. */
+  readonly source: () => Promise<Source> | undefined;
+}
+
 /**
  * Sets up the Corefile without a server: what it starts opens no port.
  *
  * @throws {CorefileError} if it is wrong.
  */
-export function loadInstance(options: DnsProgramOptions): Promise<Instance> {
+export async function rehearse(options: DnsProgramOptions): Promise<Rehearsal> {
   const all = serverOptions(options, { route: async () => 0 }, async () => false);
-  return Instance.load(all.read(), all.read, all);
+  let source: Promise<Source> | undefined;
+  const connect: Environment["connect"] = (connection, signal) => {
+    const opened = all.env.connect(connection, signal);
+    source ??= opened;
+    return opened;
+  };
+  const instance = await Instance.load(all.read(), all.read, { ...all, env: { ...all.env, connect } });
+  return { instance, source: () => source };
 }
 
 function serverOptions(

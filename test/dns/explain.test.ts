@@ -14,6 +14,10 @@ test("the command tells what happens to a name of a directory of manifests", () 
       "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {clusterIP: 10.0.0.7, ports: [{port: 80}]}\n",
     );
     const main = join(import.meta.dirname, "../../src/cli/main.ts");
+    writeFileSync(
+      join(directory, "pod.yaml"),
+      'apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop}\nspec: {dnsConfig: {options: [{name: ndots, value: "1"}]}}\nstatus: {podIP: 10.1.0.7}\n',
+    );
     const args = ["-conf", join(directory, "Corefile"), "-manifests", directory, "-namespace", "shop", "web", "A"];
     assert.equal(
       run(process.execPath, main, "dns", "explain", ...args),
@@ -27,6 +31,50 @@ test("the command tells what happens to a name of a directory of manifests", () 
 1 query
 `,
     );
+    const common = ["-conf", join(directory, "Corefile"), "-manifests", directory];
+    // Flags may stand behind the name.
+    const asPod = run(
+      process.execPath,
+      main,
+      "dns",
+      "explain",
+      "web.shop.svc.cluster.local",
+      "A",
+      "-from",
+      "shop/web-0",
+      ...common,
+    );
+    assert.match(
+      asPod,
+      /^pod shop\/web-0 asks from 10\.1\.0\.7, search path shop\.svc\.cluster\.local\. svc\.cluster\.local\. cluster\.local\., ndots 1\n\nweb\.shop\.svc\.cluster\.local\. A: NOERROR/,
+    );
+    const json: unknown = JSON.parse(
+      run(
+        process.execPath,
+        main,
+        "dns",
+        "explain",
+        "-o",
+        "json",
+        "-namespace",
+        "shop",
+        "-from",
+        "web-0",
+        ...common,
+        "web",
+      ),
+    );
+    assert.deepEqual((json as { from: unknown }).from, {
+      address: "10.1.0.7",
+      pod: "shop/web-0",
+      search: ["shop.svc.cluster.local.", "svc.cluster.local.", "cluster.local."],
+      ndots: 1,
+    });
+    assert.throws(
+      () => run(process.execPath, main, "dns", "explain", ...common, "-from", "shop/web-1", "web"),
+      /there is no pod shop\/web-1/,
+    );
+    assert.match(run(process.execPath, main, "dns", "explain", "-h"), /^portolan dns explain: /);
   } finally {
     rmSync(directory, { recursive: true });
   }
