@@ -132,3 +132,42 @@ test("--cleanup removes what every mode left, and nothing of Docker, firewalld, 
   }
   assert.match((await machine.portolan("proxy", "--cleanup")).err, /"Nothing was left to remove"/);
 });
+
+/** As kube-proxy's mode ipvs leaves them, restored on a kernel that may lack IPVS; others use one of its chains and sets. */
+const ofIpvs = `*nat
+:DOCKER - [0:0]
+:KUBE-NODE-PORT - [0:0]
+:KUBE-SERVICES - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A DOCKER -j KUBE-SERVICES
+-A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT
+COMMIT
+*filter
+:KUBE-IPVS-FILTER - [0:0]
+-A INPUT -m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER
+-A INPUT -m set --match-set KUBE-EXTERNAL-IP dst,dst -j ACCEPT
+-A KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN
+COMMIT
+`;
+
+test("--cleanup removes sets and rules of mode ipvs where no IPVS is, and empties and names what others use", async (t) => {
+  const machine = await Machine.make(t);
+  for (const set of ["KUBE-CLUSTER-IP", "KUBE-EXTERNAL-IP"]) machine.exec("ipset", "create", set, "hash:ip,port");
+  machine.exec("ipset", "add", "KUBE-EXTERNAL-IP", "203.0.113.1,tcp:80");
+  machine.exec("sh", "-c", `iptables-nft-restore -n < ${machine.write("ipvs.rules", ofIpvs)}`);
+  const { code, err } = await machine.portolan("proxy", "--cleanup");
+  assert.equal(code, 1);
+  assert.match(err, /iptables-nft -t nat -A DOCKER -j KUBE-SERVICES\\" leads into; set KUBE-EXTERNAL-IP, which a rule/);
+  assert.equal(machine.exec("ipset", "save").match(/^(create|add) .*/gm)?.length, 1);
+  assert.deepEqual(machine.exec("iptables-nft-save").match(/^-A .*/gm), [
+    "-A INPUT -m set --match-set KUBE-EXTERNAL-IP dst,dst -j ACCEPT",
+    "-A DOCKER -j KUBE-SERVICES",
+  ]);
+  machine.exec("iptables-nft", "-F", "INPUT");
+  machine.exec("iptables-nft", "-t", "nat", "-F", "DOCKER");
+  const second = await machine.portolan("proxy", "--cleanup");
+  assert.equal(second.code, 0, second.err);
+  assert.match(second.err, /"Leftovers removed" of="mode ipvs" removed=\["sets and rules"\]/);
+  assert.equal(machine.exec("ipset", "save"), "");
+  assert.doesNotMatch(machine.exec("iptables-nft-save"), /KUBE/);
+});

@@ -197,6 +197,14 @@ export class Ipsets implements Disposable {
   }
 }
 
+/** True if a set could not be removed because a rule or another set names it. */
+export function isSetInUse(error: unknown): boolean {
+  return error instanceof NetlinkError && inUse.includes(error.errno);
+}
+
+/** `IPSET_ERR_BUSY` and `IPSET_ERR_REFERENCED`. */
+const inUse: readonly number[] = [4100, 4108];
+
 /** `IPSET_ERR_EXIST`: of `test`, that the entry is not there. */
 const notThere = 4103;
 

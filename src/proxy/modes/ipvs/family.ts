@@ -25,6 +25,13 @@ export interface Kernel {
   readonly route: NetlinkSocket;
 }
 
+/** Handles of what the kernel has. */
+export interface PartialKernel {
+  readonly ipvs: Ipvs | undefined;
+  readonly ipsets: Ipsets | undefined;
+  readonly route: NetlinkSocket;
+}
+
 /** A change of a decision; undefined: it is gone. */
 export type Change = readonly [DecisionKey, Decision | undefined];
 
@@ -36,11 +43,11 @@ export interface Content {
   readonly services: readonly VirtualService[];
 }
 
-/** Reads what is in the kernel. */
-export function readContent(kernel: Kernel, family: Family): Content {
+/** Reads what is in the kernel; what it cannot have is not there. */
+export function readContent(kernel: PartialKernel, family: Family): Content {
   const known = new Map(setNames.map((set) => [nameIn(set, family), set]));
   const members: Member[] = [];
-  for (const { name, type, entries } of kernel.ipsets.list()) {
+  for (const { name, type, entries } of kernel.ipsets?.list() ?? []) {
     const set = known.get(name);
     if (set === undefined || headerOf(set, family).type !== type) continue;
     for (const entry of entries) members.push({ set, entry });
@@ -48,7 +55,7 @@ export function readContent(kernel: Kernel, family: Family): Content {
   return {
     members,
     bound: readAddresses(kernel.route, family).bound,
-    services: kernel.ipvs.services().filter(({ key }) => serviceFamily(key) === family),
+    services: (kernel.ipvs?.services() ?? []).filter(({ key }) => serviceFamily(key) === family),
   };
 }
 

@@ -30,18 +30,33 @@ export const ipvs: ModeFactory = {
   },
 
   async cleanup() {
-    using kernel = openKernel();
-    if (kernel === undefined) return [];
+    using handles = new DisposableStack();
+    // Rules and sets may be there without IPVS, restored from a file for instance.
+    const kernel = {
+      ipvs: openIfThere(() => handles.use(new Ipvs())),
+      ipsets: openIfThere(() => handles.use(openSets())),
+      route: handles.use(openRoute()),
+    };
     const variants = [...(await findXtables()).values()];
-    const there = findLink(kernel.route, deviceName) !== undefined;
-    for (const family of families) await removeFamily(kernel, variants, family, []);
+    const device = findLink(kernel.route, deviceName) !== undefined;
+    let any = false;
+    const used: string[] = [];
+    for (const family of families) {
+      const removed = await removeFamily(kernel, variants, family, []);
+      any ||= removed.any;
+      used.push(...removed.used);
+    }
     removeDevice(kernel.route);
-    return there ? [`device ${deviceName} with its virtual services, sets and rules`] : [];
+    if (used.length > 0) throw new Error(`emptied, but not removed, for others use it: ${used.join("; ")}`);
+    if (device) return [`device ${deviceName} with its virtual services, sets and rules`];
+    return any ? ["sets and rules"] : [];
   },
 
   async retire() {
-    using kernel = openKernel();
-    if (kernel === undefined) return true;
+    using handles = new DisposableStack();
+    const ipvs = openIfThere(() => handles.use(new Ipvs()));
+    if (ipvs === undefined) return true;
+    const kernel = { ipvs, ipsets: handles.use(new Ipsets()), route: handles.use(openRoute()) };
     const variants = [...(await findXtables()).values()];
     let gone = true;
     for (const family of families) gone = (await retireFamily(kernel, variants, family)) && gone;
@@ -50,33 +65,37 @@ export const ipvs: ModeFactory = {
   },
 };
 
-/** The kernel's handles; undefined where there is no IPVS, and so nothing to remove. */
-function openKernel() {
+/** Undefined where the kernel has no such thing. */
+function openIfThere<Handle>(open: () => Handle): Handle | undefined {
   try {
-    const kernel = { ipvs: new Ipvs(), ipsets: new Ipsets(), route: openRoute() };
-    return {
-      ...kernel,
-      [Symbol.dispose]() {
-        for (const handle of Object.values(kernel)) handle.close();
-      },
-    };
+    return open();
   } catch (error) {
-    if (error instanceof NoIpvsError) return undefined;
+    if (error instanceof NoIpvsError || error instanceof NoSetsError) return undefined;
     throw error;
   }
 }
+
+/** The kernel has no ipset. */
+class NoSetsError extends Error {}
 
 function openIpvs(): undefined {
   using _ = new Ipvs();
 }
 
 function listSets(): undefined {
+  using _ = openSets();
+}
+
+/** @throws {NoSetsError} if the kernel has none. */
+function openSets(): Ipsets {
+  const sets = new Ipsets();
   try {
-    using sets = new Ipsets();
     sets.list("KUBE-CLUSTER-IP");
+    return sets;
   } catch (error) {
+    sets.close();
     if (isNotPermitted(error)) throw error;
-    throw new Error("this kernel has no ipset, or has not loaded it: modprobe ip_set");
+    throw new NoSetsError("this kernel has no ipset, or has not loaded it: modprobe ip_set");
   }
 }
 

@@ -1,15 +1,24 @@
 /** Removes what an ipvs mode, Portolan's or kube-proxy's, left in the kernel, and nothing of others. */
-
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Ipsets, isSetInUse } from "../../../kernel/ipset/index.ts";
 import type { Ipvs, ServiceKey } from "../../../kernel/ipvs/index.ts";
 import { findLink } from "../../../kernel/route/index.ts";
 import type { Xtables } from "../../../kernel/xtables/xtables.ts";
 import type { Family } from "../../../net/address.ts";
 import type { Prefix } from "../../../net/prefix.ts";
 import { deviceName, releaseAddress } from "./device.ts";
-import { type Content, eachSet, type Kernel, ownServices, readContent, signsOf } from "./family.ts";
+import { type Content, eachSet, type Kernel, ownServices, type PartialKernel, readContent, signsOf } from "./family.ts";
 import { nameIn, setNames } from "./sets.ts";
 import { idOf } from "./state.ts";
 import { keepDrainingRules, removeRules } from "./tables.ts";
+
+/** What became of a family. */
+export interface Removed {
+  /** Whether there was anything. */
+  readonly any: boolean;
+  /** What others use and so is emptied only, and by what. */
+  readonly used: readonly string[];
+}
 
 /**
  * Removes everything of one family: rules, virtual services, addresses, sets, in this order, since sets and addresses
@@ -19,17 +28,51 @@ import { keepDrainingRules, removeRules } from "./tables.ts";
  * @param excluded virtual services in these prefixes are left alone.
  */
 export async function removeFamily(
-  kernel: Kernel,
+  kernel: PartialKernel,
   variants: readonly Xtables[],
   family: Family,
   excluded: readonly Prefix[],
   signal?: AbortSignal,
-): Promise<void> {
-  for (const xtables of variants) await removeRules(xtables, family, signal);
+): Promise<Removed> {
+  const used: string[] = [];
+  let any = false;
+  for (const xtables of variants) {
+    const foreign = await removeRules(xtables, family, signal);
+    any ||= foreign !== undefined;
+    used.push(...(foreign ?? []).map((rule) => `a chain that "${rule}" leads into`));
+  }
   const content = readContent(kernel, family);
-  for (const { key } of ownServices(content, excluded)) kernel.ipvs.deleteService(key);
+  for (const { key } of ownServices(content, excluded)) kernel.ipvs?.deleteService(key);
   releaseAddresses(kernel, content.bound);
-  for (const set of setNames) kernel.ipsets.destroy(nameIn(set, family));
+  const { ipsets } = kernel;
+  if (ipsets !== undefined) {
+    const sets = await destroySets(ipsets, family);
+    any ||= sets.any;
+    used.push(...sets.used.map((name) => `set ${name}, which a rule names`));
+  }
+  return { any, used };
+}
+
+/** Rules of nf_tables let go of their sets a moment after they are gone. Milliseconds, and times. */
+const [pause, patience] = [50, 20];
+
+async function destroySets(ipsets: Ipsets, family: Family): Promise<Removed> {
+  let any = false;
+  let used: readonly string[] = setNames.map((set) => nameIn(set, family));
+  for (let i = 0; used.length > 0 && i < patience; i++) {
+    if (i > 0) await sleep(pause);
+    used = used.filter((name) => {
+      try {
+        any = ipsets.destroy(name) || any;
+        return false;
+      } catch (error) {
+        if (!isSetInUse(error)) throw error;
+        return true;
+      }
+    });
+  }
+  for (const name of used) ipsets.flush(name);
+  return { any: any || used.length > 0, used };
 }
 
 /**
@@ -70,7 +113,7 @@ function retireService(ipvs: Ipvs, key: ServiceKey): boolean {
   return true;
 }
 
-function releaseAddresses(kernel: Kernel, addresses: Content["bound"]): void {
+function releaseAddresses(kernel: Pick<Kernel, "route">, addresses: Content["bound"]): void {
   const device = findLink(kernel.route, deviceName);
   if (device === undefined) return;
   for (const address of addresses) releaseAddress(kernel.route, device.index, address);

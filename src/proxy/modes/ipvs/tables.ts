@@ -111,30 +111,49 @@ const common: Readonly<Record<string, readonly string[]>> = {
   nat: [chains.services, chains.postrouting],
 };
 
-/** Removes the rules of a family. Chains that the iptables mode has too are left to it where it is in use. */
-export function removeRules(xtables: Xtables, family: Family, signal?: AbortSignal): Promise<void> {
+/**
+ * Removes the rules of a family. Chains that the iptables mode has too are left to it where it is in use; those that
+ * rules of others lead into are emptied only.
+ *
+ * @returns those rules of others, as `iptables -t nat -A DOCKER -j KUBE-SERVICES`; undefined if there was nothing to
+ *   remove.
+ */
+export function removeRules(
+  xtables: Xtables,
+  family: Family,
+  signal?: AbortSignal,
+): Promise<readonly string[] | undefined> {
   return reduceRules(xtables, family, { chains: [], jumps: [] }, signal);
 }
 
 /** As {@link removeRules}, but what connections that are under way need stays or comes. */
-export function keepDrainingRules(xtables: Xtables, family: Family, signal?: AbortSignal): Promise<void> {
-  return reduceRules(xtables, family, drainingRules(family), signal);
+export async function keepDrainingRules(xtables: Xtables, family: Family): Promise<void> {
+  await reduceRules(xtables, family, drainingRules(family));
 }
 
-async function reduceRules(xtables: Xtables, family: Family, kept: Rules, signal?: AbortSignal): Promise<void> {
+async function reduceRules(
+  xtables: Xtables,
+  family: Family,
+  kept: Rules,
+  signal?: AbortSignal,
+): Promise<readonly string[] | undefined> {
   // A kernel without this variant, or without IPv6, has no rules of it.
   const saved = await xtables.save(family, tables, signal).catch(() => []);
-  if (!isIpvsInUse(saved)) return;
+  if (!isIpvsInUse(saved)) return undefined;
   const iptables = canaryTables.some((table) => rulesIn(saved, table, iptablesChains.canary) !== undefined);
   const removed = new Map<string, readonly string[]>();
+  const foreign: string[] = [];
   for (const table of saved) {
     const doomed = new Set(own[table.name]);
     for (const { table: where, name } of kept.chains) if (where === table.name) doomed.delete(name);
     if (iptables) for (const name of common[table.name] ?? []) doomed.delete(name);
     removed.set(table.name, removals(table, doomed));
+    const leading = foreignRules(table, doomed).map(({ from, text }) => `-t ${table.name} -A ${from} ${text}`);
+    foreign.push(...leading.map((rule) => `${xtables.program(family, "")} ${rule}`));
   }
   const input = inputFor(missingRules(saved, kept), removed);
   if (input.length > 0) await xtables.restore(family, input, signal);
+  return foreign;
 }
 
 /** Lines that remove jumps to the wanted chains which are not wanted. */
@@ -151,8 +170,9 @@ function strayJumps({ name: table, chains: present }: SavedTable, wanted: Rules)
   );
 }
 
-/** Lines that remove chains of a table, those that are there, and the jumps to them. */
-function removals({ name: table, chains: present }: SavedTable, doomed: ReadonlySet<string>): readonly string[] {
+/** Lines that remove chains of a table, those that are there, and the jumps to them. What others use is emptied only. */
+function removals(saved: SavedTable, doomed: ReadonlySet<string>): readonly string[] {
+  const { name: table, chains: present } = saved;
   const ours = [...present.keys()].filter((name) => doomed.has(name));
   if (ours.length === 0) return [];
   const leading = [...present.values()].flatMap(({ name, rules }) =>
@@ -160,7 +180,21 @@ function removals({ name: table, chains: present }: SavedTable, doomed: Readonly
       ? []
       : rules.filter(({ text }) => isOurs(table, name, text, doomed)).map(({ text }) => `-D ${name} ${text}\n`),
   );
-  return [...leading, ...ours.map((name) => `:${name} - [0:0]\n`), ...ours.map((name) => `-X ${name}\n`)];
+  const used = new Set(foreignRules(saved, doomed).map(({ to }) => to));
+  const gone = ours.filter((name) => !used.has(name));
+  return [...leading, ...ours.map((name) => `:${name} - [0:0]\n`), ...gone.map((name) => `-X ${name}\n`)];
+}
+
+/** Rules of others that lead into chains of a table. */
+function foreignRules({ name: table, chains: present }: SavedTable, doomed: ReadonlySet<string>) {
+  return [...present.values()].flatMap(({ name: from, rules }) =>
+    doomed.has(from)
+      ? []
+      : rules.flatMap(({ text }) => {
+          const to = /-[jg] (\S+)/.exec(text)?.[1] ?? "";
+          return doomed.has(to) && !isOurs(table, from, text, doomed) ? [{ from, to, text }] : [];
+        }),
+  );
 }
 
 /** Whether the tables have rules of an ipvs mode, Portolan's or kube-proxy's (before 1.27 without a filter). */
