@@ -14,6 +14,8 @@ export interface Tuple {
   readonly destinationPort?: number;
   /** For ICMP and ICMPv6. */
   readonly icmp?: { readonly type: number; readonly code: number; readonly id: number };
+  /** The zone of this direction, where the other one has another; else it is that of the entry. */
+  readonly zone?: number;
 }
 
 /** What the tracker knows of a connection, by bit of its status (`IPS_*`). */
@@ -95,7 +97,7 @@ export const entryAttribute = {
 } as const;
 
 /** Attributes of a tuple (`CTA_TUPLE_*`, `CTA_IP_*`, `CTA_PROTO_*`). */
-export const tupleAttribute = { addresses: 1, protocol: 2 } as const;
+export const tupleAttribute = { addresses: 1, protocol: 2, zone: 3 } as const;
 export const protocolAttribute = { number: 1 } as const;
 const addressAttribute = { source4: 1, destination4: 2, source6: 3, destination6: 4 } as const;
 
@@ -176,6 +178,7 @@ function readTuple(tuple: AttributeReader): Tuple {
   let source: Address | undefined;
   let destination: Address | undefined;
   let fields: Omit<Tuple, "source" | "destination"> = { protocol: 0 };
+  let zone: number | undefined;
   while (tuple.next()) {
     if (tuple.type === tupleAttribute.addresses) {
       for (const each = tuple.nested(); each.next(); ) {
@@ -190,10 +193,12 @@ function readTuple(tuple: AttributeReader): Tuple {
       }
     } else if (tuple.type === tupleAttribute.protocol) {
       fields = readProtocol(tuple.nested());
+    } else if (tuple.type === tupleAttribute.zone) {
+      zone = tuple.u16BE();
     }
   }
   if (source === undefined || destination === undefined) throw new NetlinkFormatError("a tuple without addresses");
-  return { source, destination, ...fields };
+  return { source, destination, ...fields, ...(zone !== undefined && { zone }) };
 }
 
 function readProtocol(fields: AttributeReader): Omit<Tuple, "source" | "destination"> {

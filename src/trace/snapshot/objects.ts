@@ -38,6 +38,8 @@ export interface CheckedPod {
   readonly hostNetwork: boolean;
   readonly phase: string;
   readonly ready: boolean;
+  /** Since when it has been so, in seconds since 1970; absent where it does not say. */
+  readonly readinessSince?: number;
   readonly deleting: boolean;
   readonly ports: readonly { readonly name: string; readonly protocol: Protocol; readonly port: number }[];
 }
@@ -111,6 +113,8 @@ function projectPod(raw: unknown): Projected<CheckedPod> {
   const spec = problems.fields("spec", root.spec);
   const status = problems.fields("status", root.status);
   const conditions = problems.list("status.conditions", status.conditions).map(fieldsOf);
+  const readiness = conditions.find(({ type }) => type === "Ready");
+  const since = Math.floor(Date.parse(String(readiness?.lastTransitionTime)) / 1000);
   // Restartable init containers serve ports too.
   const containers = [
     ...problems.list("spec.containers", spec.containers),
@@ -126,7 +130,8 @@ function projectPod(raw: unknown): Projected<CheckedPod> {
     ),
     hostNetwork: spec.hostNetwork === true,
     phase: problems.text("status.phase", status.phase),
-    ready: conditions.some(({ type, status }) => type === "Ready" && status === "True"),
+    ready: readiness?.status === "True",
+    ...(Number.isFinite(since) && since >= 0 && { readinessSince: since }),
     deleting: (metadata.deletionTimestamp ?? "") !== "",
     ports: containers.map(fieldsOf).flatMap((container) =>
       problems.each("spec.containers[].ports", container.ports, (path, item) => {
@@ -154,11 +159,13 @@ function flannelOf(annotations: Readonly<Record<string, string>>): CheckedNode["
   }
 }
 
-function fieldsOf(value: unknown): Fields {
+/** The fields of an object; none of anything else. */
+export function fieldsOf(value: unknown): Fields {
   return isFields(value) ? value : {};
 }
 
-function textsOf(value: unknown): Readonly<Record<string, string>> {
+/** The fields that are strings, as of labels. */
+export function textsOf(value: unknown): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.entries(fieldsOf(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
   );

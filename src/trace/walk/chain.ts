@@ -1,9 +1,10 @@
 /** Chains: rules in order for all branches of a packet at once, with jump, goto and return as the kernel does them. */
 import { type Chain, formatVerdict, type Rule, type Verdict } from "../../kernel/nftables/index.ts";
+import { joinStates } from "./join.ts";
 import { commentOf } from "./legacy.ts";
 import type { Where } from "./load/values.ts";
 import { type RuleResult, runRule } from "./rule.ts";
-import { type Ended, joinStates, type State, withStep } from "./state.ts";
+import { type Ended, type State, withStep } from "./state.ts";
 import type { World } from "./world.ts";
 
 /** How a walk is recorded. */

@@ -1,5 +1,6 @@
 /** One rule for one packet: its expressions in order, on registers. */
 import type { Expression, Register, Rule } from "../../kernel/nftables/index.ts";
+import { joinStates, stateKey } from "./join.ts";
 import { loadCt } from "./load/connection.ts";
 import { loadExthdr, loadPayload } from "./load/headers.ts";
 import { loadMeta, loadSocket } from "./load/meta.ts";
@@ -29,7 +30,7 @@ import {
 } from "./rule/thread.ts";
 import { runNat } from "./rule/translate.ts";
 import { runMatch, runTarget } from "./rule/xtables.ts";
-import { joinStates, type State, stateKey } from "./state.ts";
+import type { State } from "./state.ts";
 import type { World } from "./world.ts";
 
 export type { RuleResult } from "./rule/thread.ts";

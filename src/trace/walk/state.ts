@@ -1,10 +1,16 @@
-/** The state of one packet on its way, its steps so far, and how states that became equal are joined. */
+/** The state of one packet on its way, and its steps so far. */
 import type { Forwarding } from "../../kernel/ipvs/index.ts";
 import type { Verdict } from "../../kernel/nftables/index.ts";
 import type { MacAddress } from "../../kernel/route/index.ts";
 import type { Address } from "../../net/address.ts";
 import type { Prefix } from "../../net/prefix.ts";
-import { type Packet, packetKey } from "./packet.ts";
+import type { Packet } from "./packet.ts";
+
+/** The zones of a connection: the tracker keeps those of different zones apart. 0 is the usual one. */
+export interface Zones {
+  readonly original: number;
+  readonly reply: number;
+}
 
 /** A connection as the tracker sees it, once it has seen the packet. */
 export interface Connection {
@@ -22,6 +28,8 @@ export interface Connection {
   /** The translation of this side is settled, if only as none: chains of type nat are not asked again. */
   readonly destinationSettled: boolean;
   readonly sourceSettled: boolean;
+  /** Absent for the usual ones. */
+  readonly zones?: Zones;
   /** The packet has passed postrouting, and comes back in by loopback: the tracker has taken the connection down. */
   readonly confirmed: boolean;
 }
@@ -45,6 +53,8 @@ export interface Tuple {
 export interface Tracked extends TrackedFlow {
   readonly place: string;
   readonly mark: number;
+  /** Absent for the usual ones. */
+  readonly zones?: Zones;
   /** An answer has passed, too: further packets are of state `established`. */
   readonly answered?: true;
   /** It is in the snapshot as well. */
@@ -216,6 +226,8 @@ export interface State {
   readonly awaited?: Awaited;
   /** It comes after the handshake of its connection: of TCP's flags it has ACK alone. */
   readonly midst?: true;
+  /** Where a rule has said in which zones the tracker, which has not seen it yet, will look for its connection. */
+  readonly zones?: Zones;
   /** Absent before the tracker has seen it. */
   readonly connection?: Connection;
   /** The index of the interface that it came in by; absent for packets of this machine. */
@@ -271,6 +283,12 @@ export function withStep(state: State, ...steps: readonly Step[]): State {
   return { ...state, trail };
 }
 
+/** What a packet takes with it to another place, or into a tunnel: nothing of what the kernel of this place keeps beside it. */
+export function withoutPlace(state: State): State {
+  const { connection: _c, zones: _z, input: _i, port: _p, way: _w, balanced: _b, proxy: _x, ...rest } = state;
+  return rest;
+}
+
 /** The state on a branch that takes something for granted. */
 export function assuming(state: State, text: string): State {
   if (state.assumptions.includes(text)) return state;
@@ -282,55 +300,4 @@ export function stepsOf(state: State): readonly Step[] {
   const steps: Step[] = [];
   for (let at = state.trail; at !== undefined; at = at.before) steps.push(at.step);
   return steps.reverse();
-}
-
-/** Text that is equal for states from which everything goes on alike. */
-export function stateKey(state: State): string {
-  const { packet, connection, input, port, way, balanced, proxy, touched, traced } = state;
-  const { original, ...rest } = connection ?? {};
-  const settled = original === undefined ? null : [packetKey(original), rest];
-  const { place, frame, tracked, routers, inner, widest, narrow, balancedFlows } = state;
-  return JSON.stringify([
-    packetKey(packet),
-    settled,
-    [input, port, way, balanced, proxy, touched, traced],
-    [place, frame, tracked, balancedFlows, routers, widest, narrow, inner && [inner.vni, stateKey(inner.state)]],
-  ]);
-}
-
-/**
- * Joins states that are equal but for how they came about. The likeliest one's steps stand for all; what is assumed is
- * what all of them assume.
- */
-export function joinStates<T>(
-  items: readonly T[],
-  stateOf: (item: T) => State,
-  put: (item: T, state: State) => T,
-  keyOf: (item: T) => string,
-): T[] {
-  const [first] = items;
-  if (first === undefined || items.length < 2 || stateOf(first).apart) return [...items];
-  const groups = new Map<string, T>();
-  const identical = new Map<State, string>();
-  for (const item of items) {
-    const state = stateOf(item);
-    let key = identical.get(state);
-    if (key === undefined) {
-      key = stateKey(state);
-      identical.set(state, key);
-    }
-    const whole = `${keyOf(item)} ${key}`;
-    const before = groups.get(whole);
-    groups.set(whole, before === undefined ? item : put(item, joined(stateOf(before), state)));
-  }
-  return [...groups.values()];
-}
-
-function joined(a: State, b: State): State {
-  const [likelier, other] = b.probability > a.probability ? [b, a] : [a, b];
-  const assumptions = likelier.assumptions.filter((each) => other.assumptions.includes(each));
-  // Branches with different assumptions do not share one probability.
-  const same = a.assumptions.length === b.assumptions.length && assumptions.length === a.assumptions.length;
-  const probability = same ? a.probability + b.probability : likelier.probability;
-  return { ...likelier, assumptions, probability };
 }

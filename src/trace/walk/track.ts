@@ -4,11 +4,20 @@ import { statusBit } from "../../kernel/conntrack/index.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { hasPorts, type Packet, protocolNumber, samePacket } from "./packet.ts";
-import { type Connection, type State, type Tracked, type TrackedFlow, type Tuple, withStep } from "./state.ts";
+import {
+  type Connection,
+  type State,
+  type Tracked,
+  type TrackedFlow,
+  type Tuple,
+  withStep,
+  type Zones,
+} from "./state.ts";
 import type { World } from "./world.ts";
 
 /** What was found for a packet. */
 interface Found extends TrackedFlow {
+  readonly zones: Zones;
   readonly direction: Connection["direction"];
   readonly mark: number;
   /** An answer has been seen, or this is one. */
@@ -21,7 +30,8 @@ interface Found extends TrackedFlow {
 export function track(world: World, state: State): State {
   if (state.connection !== undefined) return state;
   const { packet } = state;
-  const found = inWalk(world, state) ?? inSnapshot(world, packet);
+  const found = inWalk(world, state) ?? inSnapshot(world, packet, state.zones ?? usual);
+  const zones = found?.zones ?? state.zones ?? usual;
   const settled = found !== undefined;
   const connection: Connection = {
     state: found?.answered ? "established" : "new",
@@ -33,6 +43,7 @@ export function track(world: World, state: State): State {
     destinationSettled: settled,
     sourceSettled: settled,
     confirmed: settled,
+    ...zonesOf(zones),
     ...(found !== undefined && { entry: { original: found.original, reply: found.reply } }),
   };
   if (found === undefined) return { ...state, connection };
@@ -42,15 +53,16 @@ export function track(world: World, state: State): State {
 }
 
 /** Remembers that an answer has passed (`IPS_SEEN_REPLY`). */
-function withAnswer(world: World, tracked: readonly Tracked[], { original, reply, mark, real }: Found): Tracked[] {
+function withAnswer(world: World, tracked: readonly Tracked[], found: Found): Tracked[] {
+  const { original, reply, mark, real, zones } = found;
   const { place } = world;
-  const isIt = (each: Tracked) =>
-    each.place === place && sameTuple(each.original, original) && sameTuple(each.reply, reply);
+  const isIt = (each: Tracked) => each.place === place && sameEntry(each, found);
   const carries = tracked.some((each) => isIt(each) && each.carries);
   const entry: Tracked = {
     ...{ place, original, reply, mark, answered: true },
     ...(real && { real }),
     ...(carries && { carries }),
+    ...zonesOf(zones),
   };
   return [...tracked.filter((each) => !isIt(each)), entry];
 }
@@ -81,12 +93,10 @@ export function confirm(world: World, state: State): State {
     original: tupleOf(connection.original),
     reply: inverse(tupleOf(packet)),
     mark: connection.mark,
+    ...zonesOf(connection.zones ?? usual),
     ...(state.inner !== undefined && { carries: true as const }),
   };
-  const known = tracked.some(
-    (each) =>
-      each.place === entry.place && sameTuple(each.original, entry.original) && sameTuple(each.reply, entry.reply),
-  );
+  const known = tracked.some((each) => each.place === entry.place && sameEntry(each, entry));
   return known ? state : { ...state, tracked: [...tracked, entry] };
 }
 
@@ -108,28 +118,44 @@ export function answerTo(packet: Packet): Packet {
   };
 }
 
-function inWalk(world: World, { packet, tracked }: State): Found | undefined {
+function inWalk(world: World, { packet, tracked, zones: wanted = usual }: State): Found | undefined {
   const tuple = tupleOf(packet);
-  for (const { place, original, reply, mark, answered = false, real = false } of tracked) {
+  for (const { place, original, reply, mark, answered = false, real = false, zones = usual } of tracked) {
     if (place !== world.place) continue;
+    const entry = { original, reply, mark, real, zones };
     // An answer is recognised first: where nothing is translated, a packet to oneself is like its answer.
-    if (sameTuple(reply, tuple)) return { original, reply, mark, direction: "reply", answered: true, real };
-    if (sameTuple(original, tuple)) return { original, reply, mark, direction: "original", answered, real };
+    if (sameTuple(reply, tuple) && zones.reply === wanted.reply) {
+      return { ...entry, direction: "reply", answered: true };
+    }
+    if (sameTuple(original, tuple) && zones.original === wanted.original) {
+      return { ...entry, direction: "original", answered };
+    }
   }
   return undefined;
 }
 
-function inSnapshot(world: World, packet: Packet): Found | undefined {
+function inSnapshot(world: World, packet: Packet, wanted: Zones): Found | undefined {
   const tuple = tupleOf(packet);
   if (!hasPorts(packet.protocol) || tuple.sourcePort === undefined || tuple.destinationPort === undefined) {
     return undefined;
   }
-  const entry = entriesOf(world.snapshot).get(keyOf(tuple));
+  const entries = entriesOf(world.snapshot);
+  const entry =
+    entries.get(keyOf(tuple, wanted.original, "original")) ?? entries.get(keyOf(tuple, wanted.reply, "reply"));
   if (entry === undefined || isOver(entry)) return undefined;
   const { original, reply, mark, status } = entry;
   const direction = sameTuple(original, tuple) ? "original" : "reply";
   const answered = direction === "reply" || (status & statusBit.seenReply) !== 0;
-  return { original, reply, mark, direction, answered, real: true };
+  return { original, reply, mark, direction, answered, real: true, zones: zonesOfEntry(entry) };
+}
+
+const usual: Zones = { original: 0, reply: 0 };
+
+const zonesOf = (zones: Zones) => (zones.original === 0 && zones.reply === 0 ? {} : { zones });
+
+/** An entry has a zone for both directions, or for one of them. */
+function zonesOfEntry({ zone, original, reply }: ConntrackEntry): Zones {
+  return { original: original.zone ?? zone, reply: reply.zone ?? zone };
 }
 
 /** The tracked connections of a snapshot by the tuples of both of their directions; made when they are first asked for. */
@@ -138,9 +164,9 @@ function entriesOf(snapshot: Snapshot): ReadonlyMap<string, ConntrackEntry> {
   if (known !== undefined) return known;
   const made = new Map<string, ConntrackEntry>();
   for (const entry of snapshot.conntrack) {
-    if (entry.zone !== 0) continue;
-    made.set(keyOf(entry.original), entry);
-    made.set(keyOf(entry.reply), entry);
+    const zones = zonesOfEntry(entry);
+    made.set(keyOf(entry.original, zones.original, "original"), entry);
+    made.set(keyOf(entry.reply, zones.reply, "reply"), entry);
   }
   entries.set(snapshot, made);
   return made;
@@ -148,8 +174,12 @@ function entriesOf(snapshot: Snapshot): ReadonlyMap<string, ConntrackEntry> {
 
 const entries = new WeakMap<Snapshot, ReadonlyMap<string, ConntrackEntry>>();
 
-function keyOf({ source, destination, protocol, sourcePort, destinationPort }: Tuple): string {
-  return `${protocol} ${source} ${sourcePort} ${destination} ${destinationPort}`;
+function keyOf(
+  { source, destination, protocol, sourcePort, destinationPort }: Tuple,
+  zone: number,
+  direction: "original" | "reply",
+): string {
+  return `${direction} ${zone} ${protocol} ${source} ${sourcePort} ${destination} ${destinationPort}`;
 }
 
 /** A TCP connection that is over gives way to a new one of the same addresses and ports. */
@@ -188,6 +218,14 @@ export function sameTuple(a: Tuple, b: Tuple): boolean {
     a.sourcePort === b.sourcePort &&
     a.destinationPort === b.destinationPort
   );
+}
+
+type Zoned = Pick<Tracked, "original" | "reply" | "zones">;
+
+function sameEntry(a: Zoned, b: Zoned): boolean {
+  const [{ zones: here = usual }, { zones: there = usual }] = [a, b];
+  const sameZones = here.original === there.original && here.reply === there.reply;
+  return sameZones && sameTuple(a.original, b.original) && sameTuple(a.reply, b.reply);
 }
 
 /** Whether one side of a connection is not translated. */

@@ -3,11 +3,12 @@ import { type Address, familyOf, isLoopback } from "../../net/address.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { join } from "./chain.ts";
 import { Cluster } from "./cluster.ts";
+import { joinStates } from "./join.ts";
 import { failed, type Phase, settled, setUp } from "./midst.ts";
 import type { Packet } from "./packet.ts";
 import { usableHops } from "./routing.ts";
 import { reopened } from "./rule/synproxy.ts";
-import { type Awaited, type Ended, joinStates, type PlaceRole, type State, withStep } from "./state.ts";
+import { type Awaited, type Ended, type PlaceRole, type State, withoutPlace, withStep } from "./state.ts";
 import { answerTo } from "./track.ts";
 import { arrived } from "./way/link.ts";
 import { eachOnward, type Move, type Onward, type Setting } from "./way/onward.ts";
@@ -198,18 +199,7 @@ function withAnswers(setting: Setting, end: Ended, awaited: Awaited): Ended {
 
 /** The answer to a packet that has arrived. */
 function answerState(state: State, awaited: Awaited): State {
-  const {
-    connection: _c,
-    input: _i,
-    port: _p,
-    way: _w,
-    frame: _f,
-    balanced: _b,
-    proxy: _x,
-    narrow: _n,
-    widest: _s,
-    ...rest
-  } = state;
+  const { frame: _f, narrow: _n, widest: _s, ...rest } = withoutPlace(state);
   return {
     ...rest,
     packet: answerTo(state.packet),

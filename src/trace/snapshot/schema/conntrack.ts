@@ -8,6 +8,7 @@ const tuple = object({
   protocol: u8,
   sourcePort: maybe(u16),
   destinationPort: maybe(u16),
+  zone: maybe(u16),
   icmp: maybe(object({ type: u8, code: u8, id: u16 })),
 });
 const counters = object({ packets: count, bytes: count });

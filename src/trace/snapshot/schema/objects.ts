@@ -59,6 +59,7 @@ const pod = object({
   hostNetwork: flag,
   phase: name,
   ready: flag,
+  readinessSince: maybe(count),
   deleting: flag,
   ports: list(object({ name: text(64), protocol, port: u16 }), few),
 });

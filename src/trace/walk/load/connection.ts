@@ -2,7 +2,7 @@
 import type { Ct } from "../../../kernel/nftables/index.ts";
 import { addressBytes, familyOf } from "../../../net/address.ts";
 import { type Bytes, knownBytes, type Packet, unknownBytes } from "../packet.ts";
-import type { State, Tuple } from "../state.ts";
+import type { Connection, State, Tuple } from "../state.ts";
 import { familyNumber, hostU16, hostU32, type Loaded, load, u8, u16 } from "./values.ts";
 
 /** The type of the answer to an echo request, which stands where other protocols have a port. */
@@ -45,7 +45,7 @@ export function loadCt({ key, direction }: Pick<Ct, "key" | "direction">, state:
     case "mark":
       return load(name, hostU32(connection.mark));
     case "zone":
-      return load(name, hostU16(0));
+      return load(name, hostU16(zoneOf(connection, direction)));
     case "l3proto":
       return load(name, u8(familyNumber[packet.family]));
     case "protocol":
@@ -75,6 +75,11 @@ export function loadCt({ key, direction }: Pick<Ct, "key" | "direction">, state:
     default:
       return load(name, unknownBytes(16));
   }
+}
+
+/** Without a direction it is the one that a rule has named, for whichever direction. */
+function zoneOf({ zones = { original: 0, reply: 0 } }: Connection, direction: Ct["direction"]): number {
+  return direction === undefined ? Math.max(zones.original, zones.reply) : zones[direction];
 }
 
 function tupleOfAnswer({ protocol, source, destination, sourcePort, destinationPort }: Packet): Tuple {

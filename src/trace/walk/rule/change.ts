@@ -1,5 +1,5 @@
 /** Expressions that change the packet, its mark or its connection. */
-import type { Expression, MetaSet, PayloadSet } from "../../../kernel/nftables/index.ts";
+import type { CtSet, Expression, MetaSet, PayloadSet } from "../../../kernel/nftables/index.ts";
 import { addressFromBytes } from "../../../net/address.ts";
 import { hostNumber, show } from "../compute.ts";
 import { type Bytes, hasPorts, networkHeader, type Packet, transportHeader } from "../packet.ts";
@@ -16,6 +16,7 @@ export function runChanging(expression: Changing, thread: Thread): readonly Next
       return setMeta(expression, thread);
     case "ct set": {
       const { connection } = thread.state;
+      if (expression.key === "zone") return setZone(expression, thread);
       const value = thread.registers.get(expression.sreg, 4);
       if (connection === undefined || expression.key !== "mark") return touch(thread, `ct ${expression.key}`);
       if (!isKnown(value)) return lost(thread, "the connection's mark that it sets is not known");
@@ -28,6 +29,25 @@ export function runChanging(expression: Changing, thread: Thread): readonly Next
     case "payload set":
       return setPayload(expression, thread);
   }
+}
+
+function setZone({ sreg, direction }: CtSet, thread: Thread): readonly Next[] {
+  const value = thread.registers.get(sreg, 2);
+  if (!isKnown(value)) return lost(thread, "the zone of connection tracking that it sets is not known");
+  const [low = 0, high = 0] = value.data;
+  return inZone(low | (high << 8), direction, thread);
+}
+
+/** The tracker is to keep the connection apart from those of other zones; too late once it has seen the packet. */
+export function inZone(zone: number, direction: "original" | "reply" | undefined, thread: Thread): readonly Next[] {
+  const { connection, zones } = thread.state;
+  if (connection !== undefined || zones !== undefined) return go(thread);
+  const wanted = {
+    original: direction === "reply" ? 0 : zone,
+    reply: direction === "original" ? 0 : zone,
+  };
+  const effect = `puts the connection${direction === undefined ? "" : `'s ${direction} direction`} into zone ${zone}`;
+  return change(thread, { zones: wanted }, effect);
 }
 
 function setMeta({ key, sreg }: MetaSet, thread: Thread): readonly Next[] {
@@ -49,7 +69,7 @@ function touch(thread: Thread, what: string): readonly Next[] {
 /** The connection tracker is to leave the packet alone; too late once it has seen it. */
 export function untracked(thread: Thread): readonly Next[] {
   const { state } = thread;
-  if (state.connection !== undefined) return go(thread);
+  if (state.connection !== undefined || state.zones !== undefined) return go(thread);
   const connection = {
     state: "untracked",
     direction: "original",

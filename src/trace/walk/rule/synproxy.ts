@@ -1,6 +1,6 @@
 /** A proxy in the kernel that answers SYNs itself (`nft_synproxy`, `xt_SYNPROXY`, `nf_synproxy_core.c`). */
 import { protocolNumber } from "../packet.ts";
-import type { State } from "../state.ts";
+import { type State, withoutPlace } from "../state.ts";
 import { end, lost, miss, type Next, type Thread } from "./thread.ts";
 
 /**
@@ -19,18 +19,7 @@ export function runSynproxy(thread: Thread): readonly Next[] {
 
 /** The SYN that the node then sends: a packet of its own with the client's address, which passes hook output. */
 export function reopened(state: State): State {
-  const {
-    connection: _c,
-    input: _i,
-    port: _p,
-    way: _w,
-    frame: _f,
-    balanced: _b,
-    proxy: _x,
-    narrow: _n,
-    widest: _s,
-    ...rest
-  } = state;
+  const { frame: _f, narrow: _n, widest: _s, ...rest } = withoutPlace(state);
   const { ttl: _t, service: _q, ...packet } = state.packet;
   return { ...rest, packet: { ...packet, mark: 0, priority: 0 }, touched: [], traced: false };
 }

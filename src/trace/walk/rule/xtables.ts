@@ -1,7 +1,7 @@
 /** Matches and targets of iptables within a rule of nf_tables. */
 import type { XtMatch, XtTarget } from "../../../kernel/nftables/index.ts";
 import { type Action, evaluateMatch, readTarget } from "../xtables/index.ts";
-import { untracked } from "./change.ts";
+import { inZone, untracked } from "./change.ts";
 import { proxyTo } from "./proxy.ts";
 import { runQueue } from "./queue.ts";
 import { runSynproxy } from "./synproxy.ts";
@@ -41,6 +41,8 @@ export function runTarget(expression: XtTarget, thread: Thread, context: Context
       return runQueue(action.range, thread, context);
     case "notrack":
       return untracked(thread);
+    case "zone":
+      return inZone(action.zone, action.direction, thread);
     case "synproxy":
       return runSynproxy(thread);
     case "trace":

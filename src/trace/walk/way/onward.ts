@@ -4,7 +4,7 @@ import type { Cluster, End } from "../cluster.ts";
 import { atHook, type IpHook, runHook, runLinkHook } from "../hooks.ts";
 import type { Balanced } from "../ipvs.ts";
 import type { Ended, Outcome, State, Step } from "../state.ts";
-import { withStep } from "../state.ts";
+import { withoutPlace, withStep } from "../state.ts";
 import type { World } from "../world.ts";
 import { type LinkProgramHook, pastPrograms } from "./programs.ts";
 
@@ -95,6 +95,5 @@ export function eachOnward(states: readonly State[], work: (state: State) => Onw
 
 /** The packet as it is once it has left a network namespace: without all that the kernel keeps beside it. */
 export function departed(state: State): State {
-  const { connection: _c, input: _i, port: _p, way: _w, balanced: _b, proxy: _x, ...rest } = state;
-  return { ...rest, packet: { ...state.packet, mark: 0, priority: 0 }, touched: [], traced: false };
+  return { ...withoutPlace(state), packet: { ...state.packet, mark: 0, priority: 0 }, touched: [], traced: false };
 }

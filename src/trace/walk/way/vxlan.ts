@@ -4,7 +4,7 @@ import { type Address, familyOf } from "../../../net/address.ts";
 import type { Cluster, End } from "../cluster.ts";
 import { atHook } from "../hooks.ts";
 import { type Packet, protocolNumber } from "../packet.ts";
-import { type State, withStep } from "../state.ts";
+import { type State, withoutPlace, withStep } from "../state.ts";
 import type { World } from "../world.ts";
 import { end, move, type Onward } from "./onward.ts";
 
@@ -37,17 +37,7 @@ export function intoTunnel(cluster: Cluster, { world, link }: End, state: State,
     return end(state, { kind: "no route", why: `${name} has no address to reach ${remote} from` });
   const vni = own?.vni ?? details.id;
   const text = `${name} puts it into a packet to ${remote} (VXLAN ${vni}), for ${to}`;
-  const {
-    connection: _c,
-    input: _i,
-    port: _p,
-    way: _w,
-    frame: _f,
-    balanced: _b,
-    proxy: _x,
-    awaited: _a,
-    ...rest
-  } = state;
+  const { frame: _f, awaited: _a, ...rest } = withoutPlace(state);
   const widest = state.widest === undefined ? {} : { widest: state.widest + overhead[outer.family] };
   return move(
     world,
@@ -103,9 +93,8 @@ export function carried({ snapshot }: World, { packet, inner }: State): Link | u
 export function unwrap(world: World, outer: State, device: Link): State {
   const { inner } = outer;
   if (inner === undefined) throw new TypeError("the packet carries none");
-  const { connection: _c, way: _w, port: _p, balanced: _b, proxy: _x, ...rest } = inner.state;
   const unpacked: State = {
-    ...rest,
+    ...withoutPlace(inner.state),
     packet: { ...inner.state.packet, mark: 0, priority: 0 },
     place: world.place,
     moves: outer.moves,

@@ -15,6 +15,7 @@ export type Action =
   | { readonly kind: "service"; readonly mask: number; readonly value: number }
   | { readonly kind: "hops"; readonly how: "set" | "add"; readonly value: number }
   | { readonly kind: "notrack" }
+  | { readonly kind: "zone"; readonly zone: number; readonly direction?: "original" | "reply" }
   | { readonly kind: "trace" }
   | { readonly kind: "synproxy" }
   | { readonly kind: "reject"; readonly how: string }
@@ -101,12 +102,22 @@ const connmark = (revision: 1 | 2): Target => ({
 /** `XT_CT_NOTRACK`, `XT_CT_NOTRACK_ALIAS`. */
 const notrackFlags = 3;
 
+/** `XT_CT_ZONE_DIR_ORIG`, `XT_CT_ZONE_DIR_REPL`, `XT_CT_ZONE_MARK`. */
+const zoneFlag = { original: 4, reply: 8, mark: 16 } as const;
+
 const ct: Target = {
   length: 28,
-  read(info) {
-    if ((info.getUint16(0, true) & notrackFlags) !== 0) return { kind: "notrack" };
-    const [zone, helper] = [info.getUint16(2, true), textAt(info, 12, 16)];
-    if (zone !== 0) return unknown;
+  read(info, { state: { packet } }) {
+    const flags = info.getUint16(0, true);
+    if ((flags & notrackFlags) !== 0) return { kind: "notrack" };
+    const [number, helper] = [info.getUint16(2, true), textAt(info, 12, 16)];
+    const zone = (flags & zoneFlag.mark) === 0 ? number : packet.mark & 0xffff;
+    if (zone !== 0) {
+      // Both together are the same as none.
+      const [original, reply] = [flags & zoneFlag.original, flags & zoneFlag.reply];
+      const one = original !== 0 && reply === 0 ? "original" : reply !== 0 && original === 0 ? "reply" : undefined;
+      return { kind: "zone", zone, ...(one !== undefined && { direction: one }) };
+    }
     return helper === "" ? { kind: "nothing" } : { kind: "nothing", effect: `gives the connection helper ${helper}` };
   },
 };
