@@ -2,6 +2,7 @@
 import type { Hook } from "../kernel/nftables/index.ts";
 import type { Family } from "../net/address.ts";
 import type { Snapshot } from "../trace/snapshot/index.ts";
+import { command } from "./finding.ts";
 import { plainLegacyRule } from "./rules/legacy.ts";
 import { plainNftRule } from "./rules/nft.ts";
 import type { PlainRule } from "./rules/plain.ts";
@@ -94,6 +95,13 @@ export function siblingsOf(
 /** The families of addresses that a chain sees. */
 export function familiesOf({ family }: PlainChain): readonly Family[] {
   return family === "ip" ? ["IPv4"] : family === "ip6" ? ["IPv6"] : family === "inet" ? ["IPv4", "IPv6"] : [];
+}
+
+/** The command that shows a chain. */
+export function showing({ variant, family, table, name }: PlainChain): string {
+  return variant === "legacy"
+    ? command`${family === "ip" ? "iptables" : "ip6tables"}-legacy -t ${table} -S ${name}`
+    : command`nft -a list chain ${family} ${table} ${name}`;
 }
 
 /** What a chain is called in messages: `table inet firewall, chain forward`. */

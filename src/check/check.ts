@@ -3,11 +3,10 @@ import { checks } from "./checks/index.ts";
 import type { Facts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 
-/** All that the checks find: errors before warnings, in the order of the checks. */
+const order = ["error", "warning", "note"] as const;
+
+/** All that the checks find: errors, warnings, notes, each in the order of the checks. */
 export function findFaults(facts: Facts): readonly Finding[] {
   const found = checks.flatMap((check) => check.run(facts).map((each): Finding => ({ check: check.name, ...each })));
-  return [
-    ...found.filter(({ severity }) => severity === "error"),
-    ...found.filter(({ severity }) => severity === "warning"),
-  ];
+  return order.flatMap((each) => found.filter(({ severity }) => severity === each));
 }

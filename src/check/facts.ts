@@ -4,10 +4,11 @@ import type { ListeningSocket } from "../kernel/sockets/listening.ts";
 import { type Address, type Family, families, familyOf, isLoopback } from "../net/address.ts";
 import { type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength, prefixOf } from "../net/prefix.ts";
 import type { Snapshot } from "../trace/snapshot/index.ts";
-import type { CheckedNode, ClusterObjects } from "../trace/snapshot/objects.ts";
+import type { CheckedNode, CheckedPod, ClusterObjects } from "../trace/snapshot/objects.ts";
 import { chainsOf, type PlainChain } from "./chains.ts";
 import { findProxies, type ProxyFound } from "./proxies.ts";
 import type { Running } from "./running.ts";
+import type { Workload } from "./workloads.ts";
 
 /** The inside of a pod, where its namespace can be seen from the node. */
 export interface PodInside {
@@ -30,6 +31,8 @@ export class Facts {
   readonly insides: readonly PodInside[];
   /** What was seen of the machine while it ran; empty for snapshots. */
   readonly running: Running;
+  /** What makes the pods; empty where it could not be read, and for snapshots. */
+  readonly workloads: readonly Workload[];
   /** The Node object that has an address of this machine. */
   readonly node: CheckedNode | undefined;
   /** All chains with their rules, of both variants. */
@@ -54,12 +57,14 @@ export class Facts {
       /** Without them: those that the snapshot has as places. */
       readonly insides?: readonly PodInside[];
       readonly running?: Running;
+      readonly workloads?: readonly Workload[];
     } = {},
   ) {
     this.snapshot = snapshot;
     this.cluster = more.cluster ?? snapshot.objects;
     this.others = more.others ?? [];
     this.running = more.running ?? {};
+    this.workloads = more.workloads ?? [];
     const own = new Set(snapshot.addresses.map(({ address }) => address).filter((address) => !isLoopback(address)));
     this.node = this.cluster?.nodes.find(({ addresses }) => addresses.some((address) => own.has(address)));
     this.chains = chainsOf(snapshot);
@@ -89,6 +94,11 @@ export class Facts {
   /** True if Services or pods are this machine's business. */
   get isNode(): boolean {
     return this.node !== undefined || this.proxies.length > 0;
+  }
+
+  /** Whether a pod has been ready, or not, for less than these seconds. */
+  isRecent({ readinessSince }: CheckedPod, seconds: number): boolean {
+    return readinessSince !== undefined && Date.parse(this.snapshot.time) / 1000 - readinessSince < seconds;
   }
 
   sysctl(name: string): string | undefined {

@@ -1,5 +1,5 @@
 /** Findings as text for people. */
-import { explanationOf, type Finding } from "./finding.ts";
+import { explanationOf, type Finding, isFault } from "./finding.ts";
 
 /** How text is shown: with or without colours. */
 export interface Style {
@@ -8,17 +8,18 @@ export interface Style {
   readonly width: number;
 }
 
-const codes = { error: "31;1", warning: "33;1", good: "32" } as const;
+const codes = { error: "31;1", warning: "33;1", note: "36;1", good: "32", command: "1" } as const;
 
-/** One finding: what and how bad, why, and what to do. */
+/** One finding: what and how bad, why, and what to do. Commands stand on lines of their own, whole, to be copied. */
 export function formatFinding(finding: Finding, style: Style): string {
-  const { severity, subject, message, remedy } = finding;
-  const word = paint(severity === "error" ? "ERROR" : "WARNING", codes[severity], style);
+  const { severity, subject, message, remedy, run = [] } = finding;
+  const word = paint(severity.toUpperCase(), codes[severity], style);
   const indent = "    ";
   return [
-    `${word} ${subject}`,
+    `${word} ${printable(subject)}`,
     ...folded(message, style.width - indent.length).map((line) => indent + line),
     ...folded(`Do: ${remedy}`, style.width - indent.length).map((line) => indent + line),
+    ...run.map((line) => `${indent}    ${paint(printable(line), codes.command, style)}`),
     `${indent}See: ${explanationOf(finding)}`,
     "",
   ].join("\n");
@@ -32,15 +33,14 @@ export function formatReport(node: string, findings: readonly Finding[], style: 
 
 /** How many faults a node has. */
 export function formatSummary(node: string, findings: readonly Finding[], style: Style): string {
-  const errors = findings.filter(({ severity }) => severity === "error").length;
-  const warnings = findings.length - errors;
-  if (findings.length === 0) return paint(`${node}: nothing found`, codes.good, style);
-  const counts = [count(errors, "error"), count(warnings, "warning")].filter((text) => text !== "");
-  return `${node}: ${counts.join(", ")}`;
+  const words = ["error", "warning", "note"] as const;
+  const counts = words.flatMap((word) => count(findings.filter(({ severity }) => severity === word).length, word));
+  if (findings.some(isFault)) return `${node}: ${counts.join(", ")}`;
+  return paint([`${node}: nothing found`, ...counts].join(", "), codes.good, style);
 }
 
-function count(number: number, what: string): string {
-  return number === 0 ? "" : `${number} ${what}${number === 1 ? "" : "s"}`;
+function count(number: number, what: string): readonly string[] {
+  return number === 0 ? [] : [`${number} ${what}${number === 1 ? "" : "s"}`];
 }
 
 function paint(text: string, code: string, { colour }: Style): string {

@@ -3,19 +3,21 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { findFaults } from "../check/check.ts";
 import { checks } from "../check/checks/index.ts";
 import { Facts } from "../check/facts.ts";
-import { explanationOf, type Finding } from "../check/finding.ts";
+import { explanationOf, type Finding, isFault } from "../check/finding.ts";
 import { lookInside } from "../check/gather.ts";
 import { formatFinding, formatReport, formatSummary, type Style } from "../check/report.ts";
 import { lookAtRunning, type TrackerCount } from "../check/running.ts";
+import { readWorkloads, type Workload } from "../check/workloads.ts";
 import { durationFlag, parseFlags, stringFlag, stringsFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { KubeClient } from "../kube/client.ts";
 import { findCluster, KubeconfigError } from "../kube/kubeconfig.ts";
-import { enterWorldWith } from "../lab/world.ts";
 import { errorText } from "../telemetry/log.ts";
 import { capture, readSnapshotFile } from "../trace/snapshot/index.ts";
+import type { ClusterObjects } from "../trace/snapshot/objects.ts";
 import { readObjects } from "../trace/snapshot/readobjects.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
+import { lookInto } from "./snapshots.ts";
 
 const flags = {
   namespace: stringFlag(
@@ -65,7 +67,11 @@ export const check: Command = {
     },
   ],
   flags,
-  statuses: { [exitStatus.ok]: "nothing found", [foundStatus]: "something was found, errors or warnings" },
+  statuses: {
+    [exitStatus.ok]: "nothing found, or notes alone",
+    [exitStatus.failure]: "failure, or nothing found but the cluster's objects could not be read",
+    [foundStatus]: "something was found, errors or warnings",
+  },
   async run(args, context) {
     const { values, rest } = parseFlags(flags, args);
     const wrong = (problem: string) => new InvalidInputError(commandLine, [problem]);
@@ -83,7 +89,7 @@ export const check: Command = {
       throw wrong("--snapshot and --namespace exclude each other");
     if (values.snapshot.length > 0 && values.watch) throw wrong("--watch needs a node: a snapshot does not change");
     if (values.interval < 100) throw wrong("--interval must be 100ms or more");
-    if (values.namespace !== "") enterWorldWith(values.namespace);
+    if (values.namespace !== "") lookInto(values.namespace);
     const client = clientOf(values, context);
     try {
       return values.watch ? await watch(values, client, context) : await once(values, client, context);
@@ -98,11 +104,17 @@ async function once(values: Values, client: KubeClient | undefined, context: Com
   const first = await gather(values, client, context);
   const suspected = findFaults(first.facts);
   // What was on its way while we looked is no fault: rules follow objects, only later.
-  const again = suspected.length > 0;
-  const facts = again ? (await gather(values, client, context, first.count)).facts : first.facts;
-  const findings = again ? lasting(suspected, findFaults(facts)) : suspected;
-  tell(facts, findings, values, context);
-  return findings.length === 0 ? exitStatus.ok : foundStatus;
+  const last = suspected.length > 0 ? await gather(values, client, context, first.count) : first;
+  const findings = last === first ? suspected : lasting(suspected, findFaults(last.facts));
+  const unread = [...new Set([first, last].flatMap(({ problem }) => problem ?? []))];
+  for (const each of unread) context.err(`${unreadable(each)}\n`);
+  tell(last.facts, findings, values, context, unread);
+  if (findings.some(isFault)) return foundStatus;
+  return unread.length > 0 ? exitStatus.failure : exitStatus.ok;
+}
+
+function unreadable(problem: string): string {
+  return `The cluster's objects cannot be read, and nothing is said of Services, pods and nodes: ${problem}`;
 }
 
 /** Looks at each file, and at what the others say of other nodes. */
@@ -120,13 +132,19 @@ async function ofFiles(values: Values, client: KubeClient | undefined, context: 
     if (facts.cluster === undefined) context.err(withoutCluster);
     const findings = findFaults(facts);
     tell(facts, findings, values, context);
-    isHealthy &&= findings.length === 0;
+    isHealthy &&= !findings.some(isFault);
   }
   return isHealthy ? exitStatus.ok : foundStatus;
 }
 
-function tell(facts: Facts, findings: readonly Finding[], { output }: Values, { out }: CommandContext): void {
-  if (output === "json") out(`${JSON.stringify(asJson(facts, findings), undefined, 2)}\n`);
+function tell(
+  facts: Facts,
+  findings: readonly Finding[],
+  { output }: Values,
+  { out }: CommandContext,
+  unread: readonly string[] = [],
+): void {
+  if (output === "json") out(`${JSON.stringify(asJson(facts, findings, unread), undefined, 2)}\n`);
   else out(formatReport(facts.snapshot.name, findings, styleOf()));
 }
 
@@ -146,19 +164,27 @@ async function watch(values: Values, client: KubeClient | undefined, context: Co
   let before: ReadonlyMap<string, Finding> | undefined;
   let suspected: readonly Finding[] | undefined;
   let count: TrackerCount | undefined;
+  let hadObjects = false;
   while (!context.signal.aborted) {
     const looked = await gather(values, client, context, count).catch((error: unknown) => {
       if (before === undefined && !context.signal.aborted) throw error;
       return errorText(error);
     });
     if (typeof looked === "string") {
-      // An API server that is away for a while is no reason to end.
+      // What cannot be read this time is no reason to end.
       if (!context.signal.aborted) context.err(`${looked}\n`);
       await pause(values.interval, context.signal);
       continue;
     }
-    const { facts } = looked;
+    const { facts, problem } = looked;
     count = looked.count;
+    if (problem !== undefined && !context.signal.aborted) context.err(`${unreadable(problem)}\n`);
+    // What needs objects has not gone because they cannot be read for a while.
+    if (problem !== undefined && hadObjects) {
+      await pause(values.interval, context.signal);
+      continue;
+    }
+    hadObjects ||= facts.cluster !== undefined;
     const all = findFaults(facts);
     const findings = suspected === undefined ? [] : lasting(suspected, all);
     const isFirst = suspected === undefined;
@@ -179,7 +205,7 @@ async function watch(values: Values, client: KubeClient | undefined, context: Co
     before = now;
     await pause(values.interval, context.signal);
   }
-  return before === undefined || before.size === 0 ? exitStatus.ok : foundStatus;
+  return [...(before?.values() ?? [])].some(isFault) ? foundStatus : exitStatus.ok;
 }
 
 /** Waits, or less if somebody ends it. */
@@ -191,6 +217,8 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
 interface Look {
   readonly facts: Facts;
   readonly count: TrackerCount | undefined;
+  /** Why the objects of a cluster that there is could not be read. */
+  readonly problem?: string;
 }
 
 async function gather(
@@ -199,18 +227,37 @@ async function gather(
   context: CommandContext,
   count?: TrackerCount,
 ): Promise<Look> {
-  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(patience)]);
   // Objects first: rules follow them, not the other way round.
-  const cluster = client && (await readObjects(client, signal));
+  const objects = client && (await objectsOf(client, context.signal));
   const namespace = values.namespace === "" ? undefined : values.namespace;
   const snapshot = await capture(namespace);
-  for (const each of snapshot.missing) context.err(`not looked at: ${each}\n`);
+  // Said once, however often we look.
+  if (count === undefined) for (const each of snapshot.missing) context.err(`not looked at: ${each}\n`);
   const insides = lookInside(snapshot, namespace);
-  const running = await lookAtRunning(count, namespace, signal);
+  const running = await lookAtRunning(count, namespace, context.signal);
   return {
-    facts: new Facts(snapshot, { ...(cluster && { cluster }), insides, running }),
+    facts: new Facts(snapshot, { ...(typeof objects === "object" && objects), insides, running }),
     count: running.tracker?.after,
+    ...(typeof objects === "string" && { problem: objects }),
   };
+}
+
+interface Objects {
+  readonly cluster: ClusterObjects;
+  readonly workloads: readonly Workload[];
+}
+
+/** The objects, or why they cannot be read: a node whose API server is away is worth a look all the more. */
+async function objectsOf(client: KubeClient, ended: AbortSignal): Promise<Objects | string> {
+  const timeout = AbortSignal.timeout(patience);
+  try {
+    const signal = AbortSignal.any([ended, timeout]);
+    const [cluster, workloads] = await Promise.all([readObjects(client, signal), readWorkloads(client, signal)]);
+    return { cluster, workloads };
+  } catch (error) {
+    if (ended.aborted) throw error;
+    return timeout.aborted ? `no answer within ${patience / 1000} s` : errorText(error);
+  }
 }
 
 /** The cluster to ask: the one that is named, or the one that is at hand for the machine itself. */
@@ -230,13 +277,18 @@ function clientOf({ kubeconfig, snapshot, namespace }: Values, { err }: CommandC
   return undefined;
 }
 
-function asJson({ snapshot, cluster, insides, proxies }: Facts, findings: readonly Finding[]) {
+function asJson(
+  { snapshot, cluster, insides, proxies }: Facts,
+  findings: readonly Finding[],
+  unread: readonly string[],
+) {
+  const missing = [...snapshot.missing, ...unread.map((problem) => `objects of the cluster: ${problem}`)];
   return {
     schemaVersion: 1,
     node: snapshot.name,
     time: snapshot.time,
     proxies: proxies.map(({ title }) => title),
-    lookedAt: { objects: cluster !== undefined, podNamespaces: insides.length, missing: snapshot.missing },
+    lookedAt: { objects: cluster !== undefined, podNamespaces: insides.length, missing },
     findings: findings.map(entry),
   };
 }

@@ -1,6 +1,7 @@
 /** Where the commands that look at snapshots get them from: files, a lab, or this machine as it is now. */
 import { stringFlag, stringsFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
+import { listNamespaces } from "../kernel/namespace.ts";
 import { KubeClient } from "../kube/client.ts";
 import { findCluster, KubeconfigError } from "../kube/kubeconfig.ts";
 import { labNameProblem } from "../lab/plan/spec.ts";
@@ -79,7 +80,7 @@ export async function takeLive(choice: LiveChoice, context: CommandContext): Pro
     enterWorld(lab, false);
     return captureLab(lab, signal);
   }
-  if (namespace !== "") enterWorldWith(namespace);
+  if (namespace !== "") lookInto(namespace);
   // Objects first: rules follow them, not the other way round.
   const objects = await objectsOf(choice, context, signal);
   const name = namespace === "" ? undefined : namespace;
@@ -106,6 +107,15 @@ async function objectsOf({ kubeconfig, namespace }: LiveChoice, { err }: Command
   } finally {
     await client.destroy();
   }
+}
+
+/** Has this program go on where a named namespace is. @throws an Error if there is none of that name. */
+export function lookInto(namespace: string): void {
+  enterWorldWith(namespace);
+  if (!namespace.startsWith("/") && !listNamespaces().includes(namespace))
+    throw new Error(
+      `there is no network namespace ${JSON.stringify(namespace)}: "ip netns" lists those that there are`,
+    );
 }
 
 /** Refuses wrong usage. */

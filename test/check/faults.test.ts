@@ -1,5 +1,6 @@
 /** Every fault that a lab can be broken with is found, on the nodes that have it and by the check that is about it. */
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findFaults } from "../../src/check/check.ts";
@@ -117,7 +118,7 @@ test("the program says what it found, as text and as JSON, and by its status", a
     assert.equal(code, 3);
     assert.match(
       out,
-      /^ERROR net\.ipv4\.ip_forward\n {4}net\.ipv4\.ip_forward is 0: [\s\S]*Do: sysctl -w net\.ipv4\.ip_forward=1/,
+      /^ERROR net\.ipv4\.ip_forward\n {4}net\.ipv4\.ip_forward is 0: [\s\S]*Do: turn it on[\s\S]*\n {8}sysctl -w net\.ipv4\.ip_forward=1\n/,
     );
     const json = await check("-o", "json");
     assert.equal(json.code, 3);
@@ -130,6 +131,48 @@ test("the program says what it found, as text and as JSON, and by its status", a
     assert.ok(lookedAt.podNamespaces >= 2);
   } finally {
     await lab.lab("repair");
+  }
+});
+
+test("an API server that does not answer does not keep the node from being looked at", async () => {
+  const away = `${lab.folder}/away.kubeconfig`;
+  writeFileSync(away, readFileSync(kubeconfig(), "utf8").replace(/127\.0\.0\.1:\d+/, "127.0.0.1:1"));
+  const look = (...more: readonly string[]) => check("--kubeconfig", away, ...more);
+  const healthy = await look();
+  assert.deepEqual([healthy.code, healthy.out], [1, `${lab.namespace("node1")}: nothing found\n`]);
+  assert.match(healthy.err, /^The cluster's objects cannot be read.*ECONNREFUSED 127\.0\.0\.1:1\n$/);
+  await lab.lab("break", "ip-forward-off");
+  try {
+    const { code, out } = await look("-o", "json");
+    assert.equal(code, 3);
+    const { findings, lookedAt } = JSON.parse(out);
+    assert.deepEqual([findings.length, findings[0].check, lookedAt.objects], [1, "ip-forward", false]);
+    assert.match(lookedAt.missing.join(), /^objects of the cluster: /);
+  } finally {
+    await lab.lab("repair");
+  }
+});
+
+test("a namespace that is not there is named", async () => {
+  const { code, err } = await lab.run([program, "check", "--namespace", "ptl-nobody"]);
+  assert.equal(code, 1);
+  assert.equal(err, 'Error: there is no network namespace "ptl-nobody": "ip netns" lists those that there are\n');
+});
+
+test("a Service whose Deployment is scaled to 0 is a note, and no fault", async () => {
+  await lab.kubectl("scale", "deployment", "hello", "--replicas=0");
+  try {
+    await eventually(
+      "the note",
+      async () => {
+        const { code, out } = await check();
+        return code === 0 && /^NOTE service default\/hello\n[\s\S]*Deployment hello is scaled to 0/.test(out);
+      },
+      (seen) => seen,
+    );
+  } finally {
+    await lab.kubectl("scale", "deployment", "hello", "--replicas=4");
+    await lab.kubectl("rollout", "status", "deployment/hello", "--timeout=20s");
   }
 });
 

@@ -1,4 +1,4 @@
-import { type Check, some } from "../finding.ts";
+import { type Check, command, some } from "../finding.ts";
 
 /** Answers between pods of one bridge that pass no rules. */
 export const bridgeNetfilter: Check = {
@@ -19,7 +19,8 @@ export const bridgeNetfilter: Check = {
           severity: "error",
           subject: dotted,
           message: `${dotted} is ${value ?? "not there (module br_netfilter is not loaded)"}: answers between pods on ${bridges} pass no rules and keep the wrong address, so a pod that asks a Service gets no answer from pods of its own node.`,
-          remedy: `${value === undefined ? "modprobe br_netfilter; " : ""}sysctl -w ${dotted}=1, and the same in /etc/sysctl.d`,
+          remedy: `${value === undefined ? "load the module, and turn it on" : "turn it on"}, and have /etc/sysctl.d do so at the next boot`,
+          run: [...(value === undefined ? ["modprobe br_netfilter"] : []), command`sysctl -w ${dotted}=1`],
         },
       ];
     });

@@ -26,7 +26,8 @@ export const clusterCidr: Check = {
           severity: "warning" as const,
           subject: proxy.title,
           message: `${proxy.title} takes ${told.join(", ")} for the addresses of pods, and pods of this node have others (${some(strangers)}): their requests to Services are masqueraded, so servers and network policies see the node's address instead of the pod's.`,
-          remedy: `clusterCIDR in the proxy's configuration: the prefix of all pods, see kubectl get nodes -o jsonpath='{.items[*].spec.podCIDRs}'`,
+          remedy: "in the proxy's configuration, clusterCIDR: the prefix that all pods of all nodes are in",
+          run: ["kubectl get nodes -o jsonpath='{.items[*].spec.podCIDRs}'"],
         },
       ];
     });

@@ -1,5 +1,5 @@
 import type { Facts } from "../facts.ts";
-import type { Check, Finding } from "../finding.ts";
+import { type Check, command, type Finding } from "../finding.ts";
 
 type Found = Omit<Finding, "check">;
 
@@ -30,8 +30,11 @@ export const conntrackDrops: Check = {
         severity: "error",
         subject: "connection tracker: dropped",
         message: `The connection tracker dropped ${full} packets or entries for want of room ${while_}: new connections fail.`,
-        remedy:
-          "sysctl -w net.netfilter.nf_conntrack_max=... (twice as much); for the proxy: conntrack.maxPerCore and conntrack.min",
+        remedy: "give the table more room, for the proxy by conntrack.maxPerCore and conntrack.min",
+        run: [
+          "conntrack -S",
+          command`sysctl -w net.netfilter.nf_conntrack_max=${2 * Number(facts.sysctl("net/netfilter/nf_conntrack_max") ?? 131_072)}`,
+        ],
       });
     }
     const clashes = grown("insertFailed");
@@ -55,7 +58,8 @@ export const conntrackDrops: Check = {
         subject: "connection tracker: invalid",
         message: `The tracker found ${invalid} packets invalid ${while_}, and no rule drops such packets: they are forwarded untranslated, and the client that gets one from an endpoint's address resets its connection to the Service.`,
         remedy:
-          "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1 (for the proxy: conntrack.tcpBeLiberal), or drop packets of state INVALID in the forward hook",
+          "have the tracker be liberal (for the proxy: conntrack.tcpBeLiberal), or drop packets of state INVALID in the forward hook",
+        run: ["sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1"],
       });
     }
     return found;

@@ -1,4 +1,4 @@
-import type { Check } from "../finding.ts";
+import { type Check, command } from "../finding.ts";
 
 /** The connection tracker's table runs full. */
 export const conntrackFull: Check = {
@@ -15,7 +15,8 @@ export const conntrackFull: Check = {
         severity: share < 0.9 ? "warning" : "error",
         subject: "net.netfilter.nf_conntrack_max",
         message: `${count} connections are tracked, ${Math.floor(100 * share)} % of the ${most} that may be: when the table is full, packets of new connections are dropped ("nf_conntrack: table full" in the kernel's log).`,
-        remedy: `sysctl -w net.netfilter.nf_conntrack_max=${2 * most}; for the proxy: conntrack.maxPerCore and conntrack.min`,
+        remedy: "give it more room, for the proxy by conntrack.maxPerCore and conntrack.min",
+        run: [command`sysctl -w net.netfilter.nf_conntrack_max=${2 * most}`],
       },
     ];
   },

@@ -1,6 +1,6 @@
 import { chains as names } from "../../proxy/modes/iptables/names.ts";
 import { titleOf } from "../chains.ts";
-import type { Check } from "../finding.ts";
+import { type Check, command } from "../finding.ts";
 
 /** Packets of the tunnel that inherit the mark of what they carry. */
 export const doubleMasquerade: Check = {
@@ -18,7 +18,8 @@ export const doubleMasquerade: Check = {
         severity: "warning" as const,
         subject: titleOf(chain),
         message: `${titleOf(chain)}, masquerades packets and leaves their mark on: over ${tunnel.name} the tunnel's own packets have it, too, and are masqueraded once more. With --random-fully and the kernel's checksum offload their checksums come out wrong, and connections to Services wait 63 s.`,
-        remedy: `kube-proxy and kubelet 1.19 or newer, which take the mark off; until then: ethtool -K ${tunnel.name} tx-checksum-ip-generic off`,
+        remedy: "kube-proxy and kubelet 1.19 or newer, which take the mark off; until then, no checksum offload",
+        run: [command`ethtool -K ${tunnel.name} tx-checksum-ip-generic off`],
       }));
   },
 };

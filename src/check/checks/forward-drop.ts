@@ -4,7 +4,7 @@ import { chains as names } from "../../proxy/modes/iptables/names.ts";
 import { tableComment } from "../../proxy/modes/nftables/layout.ts";
 import { familiesOf, type PlainChain, siblingsOf, titleOf } from "../chains.ts";
 import type { Facts } from "../facts.ts";
-import { type Check, some } from "../finding.ts";
+import { type Check, command, type Finding } from "../finding.ts";
 import type { Conditions, PlainRule, Wanted } from "../rules/plain.ts";
 
 /** How a chain ends for new connections of pods: a rule may accept them, one drops them, or its end is reached. */
@@ -59,7 +59,7 @@ export const forwardDrop: Check = {
           severity: "error" as const,
           subject: titleOf(chain),
           message: `${titleOf(chain)}, drops ${end.drops}: packets between pods and other machines vanish. All chains of the hook are asked, and one that drops has the last word.`,
-          remedy: remedy(facts, chain, base.policy === "drop"),
+          ...remedy(facts, chain, base.policy === "drop"),
         },
       ];
     });
@@ -147,27 +147,26 @@ function whichOf({ protocol, states }: Conditions): string {
   return which === "" ? " everything" : ` all ${which === "new" ? "new connections" : which}`;
 }
 
-function remedy(
-  { podPrefixes, snapshot }: Facts,
-  { variant, family, table, name }: PlainChain,
-  policy: boolean,
-): string {
+function remedy({ podPrefixes }: Facts, chain: PlainChain, policy: boolean): Pick<Finding, "remedy" | "run"> {
+  const { variant, family, table, name } = chain;
   const isIptables = variant === "legacy" || (table === "filter" && name === "FORWARD");
-  const tool = `${family === "ip6" ? "ip6tables" : "iptables"}${variant === "legacy" ? "-legacy" : ""}`;
-  const prefix = podPrefixes.find((each) => (prefixFamily(each) === "IPv6") === (family === "ip6")) ?? "POD-PREFIX";
-  const word = prefix.includes(":") ? "ip6" : "ip";
+  const own = podPrefixes.filter((prefix) => familiesOf(chain).includes(prefixFamily(prefix)));
+  const accept = `have it accept what comes from pods and goes to pods (PODS: the prefix that all pods are in${own.length === 0 ? "" : `, ${own.join(" and ")} among them`})`;
+  const what = `${policy ? "" : "delete the rule that drops, or "}${accept}`;
   if (isIptables) {
-    const accept = `${tool} -I ${name} -s PODS -j ACCEPT and -d PODS (the prefix of all pods, such as that of ${prefix})`;
-    return policy
-      ? `${tool} -P ${name} ACCEPT, or ${accept}`
-      : `${tool} -S ${name} shows the rule: delete it, or ${accept}`;
+    const tool = `${family === "ip6" ? "ip6tables" : "iptables"}${variant === "legacy" ? "-legacy" : ""}`;
+    const ends = ["-s", "-d"].map((end) => command`${tool} -I ${name} ${end} PODS -j ACCEPT`);
+    return { remedy: what, run: [command`${tool} -S ${name}`, ...ends] };
   }
-  const others = some(
-    snapshot.nftables.rules
-      .filter((rule) => rule.table === table && rule.family === family && rule.chain === name)
-      .map(({ handle }) => `handle ${handle}`),
+  const words = familiesOf(chain).filter(
+    (each) => own.length === 0 || own.some((prefix) => prefixFamily(prefix) === each),
   );
-  return `nft -a list chain ${family} ${table} ${name} shows ${others === "" ? "it" : others}: delete the rule, or put in front of it: nft insert rule ${family} ${table} ${name} ${word} saddr PODS accept, and daddr`;
+  const inserts = words.flatMap((each) =>
+    ["saddr", "daddr"].map(
+      (end) => command`nft insert rule ${family} ${table} ${name} ${each === "IPv4" ? "ip" : "ip6"} ${end} PODS accept`,
+    ),
+  );
+  return { remedy: what, run: [command`nft -a list chain ${family} ${table} ${name}`, ...inserts] };
 }
 
 function contains(outer: Prefix, inner: Prefix): boolean {

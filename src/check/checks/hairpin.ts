@@ -1,4 +1,7 @@
-import { type Check, some } from "../finding.ts";
+import { type Check, command, some } from "../finding.ts";
+
+/** Ports that are told one by one. */
+const few = 3;
 
 /** Pods that cannot reach themselves through a Service. */
 export const hairpin: Check = {
@@ -20,7 +23,13 @@ export const hairpin: Check = {
             severity: "error",
             subject: `bridge ${name}`,
             message: `${off.length} of ${ports.length} pods' ports of bridge ${name} are not in hairpin mode (${some(off)}): such a pod gets no answer when the Service that it asks chooses the pod itself.`,
-            remedy: `bridge link set dev ${off.length === 1 ? off[0] : "PORT"} hairpin on; and "hairpinMode": true in the CNI configuration`,
+            remedy: `turn it on, and "hairpinMode": true in the CNI configuration for pods to come`,
+            run:
+              off.length <= few
+                ? off.map((port) => command`bridge link set dev ${port} hairpin on`)
+                : [
+                    command`for port in $(ls /sys/class/net/${name}/brif); do bridge link set dev $port hairpin on; done`,
+                  ],
           },
         ];
       });

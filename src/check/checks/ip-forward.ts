@@ -1,4 +1,4 @@
-import type { Check } from "../finding.ts";
+import { type Check, command } from "../finding.ts";
 
 /** A node that forwards nothing. */
 export const ipForward: Check = {
@@ -16,7 +16,8 @@ export const ipForward: Check = {
         severity: "error",
         subject: dotted(name),
         message: `${dotted(name)} is 0: this node forwards no packets, so pods reach nobody elsewhere and nobody reaches them.`,
-        remedy: `sysctl -w ${dotted(name)}=1, and the same in /etc/sysctl.d`,
+        remedy: "turn it on, and have /etc/sysctl.d do so at the next boot",
+        run: [command`sysctl -w ${dotted(name)}=1`],
       }));
     }
     const links = [
@@ -30,7 +31,8 @@ export const ipForward: Check = {
         severity: "error",
         subject: `net.ipv4.conf.${name}.forwarding`,
         message: `net.ipv4.conf.${name}.forwarding is 0: what comes in by ${name} is not forwarded, though ip_forward is 1.`,
-        remedy: `sysctl -w net/ipv4/conf/${name}/forwarding=1`,
+        remedy: "turn it on, and see what turned it off",
+        run: [command`sysctl -w net/ipv4/conf/${name}/forwarding=1`],
       }));
   },
 };

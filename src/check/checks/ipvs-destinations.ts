@@ -47,12 +47,15 @@ function problemsOf(
   const { title, endpoints, everywhere } = port;
   const at = `${formatHostPort(key.address, key.port)}/${key.protocol}`;
   const name = (each: { readonly address: string; readonly port: number }) => formatHostPort(each.address, each.port);
-  const problem = (message: string, remedy: string): Found => ({
+  const problem = (message: string, remedy: string, command: string): Found => ({
     severity: "error",
     subject: `${title} ${at} in IPVS`,
     message,
     remedy,
+    run: [command],
   });
+  const flag = { TCP: "-t", UDP: "-u", SCTP: "--sctp-service" }[key.protocol];
+  const balanced = formatHostPort(key.address, key.port);
   const gone = destinations.filter((each) => each.weight > 0 && !endpoints.has(name(each))).map(name);
   const idle = destinations.filter((each) => each.weight === 0 && endpoints.get(name(each))?.ready).map(name);
   const found: Found[] = [];
@@ -61,6 +64,7 @@ function problemsOf(
       problem(
         `IPVS sends connections to ${title} (${at}) to ${some(gone)}, of which no EndpointSlice knows: they fail, or reach a pod that has the address now.`,
         "see whether the proxy runs and reaches the API server, and restart it",
+        `ipvsadm -Ln ${flag} ${balanced}`,
       ),
     );
   }
@@ -68,7 +72,8 @@ function problemsOf(
     found.push(
       problem(
         `IPVS sends no new connections to ${some(idle)} for ${title} (${at}), for the weight is 0, though the endpoint is ready: it was drained and never taken back.`,
-        `restart the proxy; until then: ipvsadm -e ${key.protocol === "UDP" ? "-u" : "-t"} ${formatHostPort(key.address, key.port)} -r ${idle[0]} -m -w 1`,
+        "restart the proxy; until it is up again, give the weight back",
+        `ipvsadm -e ${flag} ${balanced} -r ${idle[0] ?? ""} -m -w 1`,
       ),
     );
   }
@@ -77,6 +82,7 @@ function problemsOf(
       problem(
         `IPVS has no destination for ${title} (${at}), though the Service has endpoints: connections are refused.`,
         "see whether the proxy runs and reaches the API server, and restart it",
+        `ipvsadm -Ln ${flag} ${balanced}`,
       ),
     );
   }

@@ -40,7 +40,8 @@ export const legacyAndNft: Check = {
           message: services
             ? `Rules for Services stand in both variants of ${program}, legacy and nft: packets are translated by one and judged by both, and the older ones are never updated.`
             : `Both variants of ${program}, legacy and nft, have rules, and the kernel asks both; ${program} -S shows those of one only. Legacy: ${where}.`,
-          remedy: `${program}-legacy-save and ${program}-nft-save show them; have all programs use one variant (update-alternatives --config ${program}), then reboot or flush the other`,
+          remedy: "look at both, have all programs use one variant, then flush the other, or reboot",
+          run: [`${program}-legacy-save`, `${program}-nft-save`, `update-alternatives --config ${program}`],
         },
       ];
     });

@@ -1,5 +1,5 @@
 import type { Facts } from "../facts.ts";
-import type { Check, Finding } from "../finding.ts";
+import { type Check, command, type Finding } from "../finding.ts";
 import { endpointsOf, isUsable, serviceTitle, slicesByService } from "../services.ts";
 
 /** A node port that answers on some nodes only, without anybody being told which. */
@@ -31,7 +31,10 @@ export const localTraffic: Check = {
             severity: "warning" as const,
             subject: serviceTitle(service),
             message: `${serviceTitle(service)} has externalTrafficPolicy Local and no endpoint on this node (${node.name}): what comes here from outside for ${where.join(", ")} is dropped, and no health check says so.`,
-            remedy: `spec.externalTrafficPolicy: Cluster, or pods on every node that clients are sent to`,
+            remedy: "externalTrafficPolicy: Cluster, or pods on every node that clients are sent to",
+            run: [
+              command`kubectl -n ${service.namespace} patch service ${service.name} -p '{"spec":{"externalTrafficPolicy":"Cluster"}}'`,
+            ],
           },
         ];
       });
@@ -50,6 +53,7 @@ function unhealthy({ cluster, proxies, snapshot }: Facts): readonly Omit<Finding
       severity: "error",
       subject: `${serviceTitle(service)}, health check`,
       message: `Nobody answers health checks of ${serviceTitle(service)} on this node (port ${service.healthCheckNodePort}): load balancers take the node for one without endpoints and send it nothing.`,
-      remedy: `is the proxy running, and what does it say of port ${service.healthCheckNodePort}? ss -ltnp 'sport = :${service.healthCheckNodePort}' shows who has it`,
+      remedy: `see whether the proxy runs, and what its log says of port ${service.healthCheckNodePort}`,
+      run: [command`curl -i http://127.0.0.1:${service.healthCheckNodePort}/`],
     }));
 }

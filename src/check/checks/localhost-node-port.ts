@@ -35,8 +35,8 @@ export const localhostNodePort: Check = {
         subject: "net.ipv4.conf.all.route_localnet",
         message:
           "Rules serve node ports on 127.0.0.1 too, and net.ipv4.conf.all.route_localnet is 0: the kernel drops such connections as martians.",
-        remedy:
-          "sysctl -w net.ipv4.conf.all.route_localnet=1, or iptables.localhostNodePorts: false in the proxy's configuration",
+        remedy: "turn it on, or, in the proxy's configuration, iptables.localhostNodePorts: false",
+        run: ["sysctl -w net.ipv4.conf.all.route_localnet=1"],
       },
     ];
   },

@@ -1,4 +1,4 @@
-import { titleOf } from "../chains.ts";
+import { showing, titleOf } from "../chains.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, type Finding, some } from "../finding.ts";
 import { foreignChains, type MarkBit, markBitsOf } from "../marks.ts";
@@ -40,6 +40,7 @@ function byRules(facts: Facts, bits: readonly MarkBit[]): readonly Found[] {
           subject: `${title}, sets ${hex(bit)}`,
           message: `Rule ${some(setting)} of ${title}, sets bit ${hex(bit)} of the packet's mark, by which the proxy knows packets to ${meaning}: packets that it is about ${meaning === "drop" ? "are dropped" : "get the node's address as their source"}, though no Service is asked.`,
           remedy: remedy(bit, meaning),
+          run: [showing(chain)],
         });
       }
       if (clearing.length > 0) {
@@ -48,6 +49,7 @@ function byRules(facts: Facts, bits: readonly MarkBit[]): readonly Found[] {
           subject: `${title}, clears ${hex(bit)}`,
           message: `Rule ${some(clearing)} of ${title}, clears bit ${hex(bit)} of the packet's mark between the proxy's rule that sets it and the one that masquerades by it: such connections to Services are not masqueraded, and their answers get lost.`,
           remedy: remedy(bit, meaning),
+          run: [showing(chain)],
         });
       }
       return found;
@@ -65,6 +67,7 @@ function byRouting({ snapshot }: Facts, bits: readonly MarkBit[]): readonly Foun
         subject: `routing rule ${priority} (${family}), ${hex(bit)}`,
         message: `Routing rule ${priority} is about packets with mark ${hex(mark?.value ?? 0)}/${hex(mark?.mask ?? 0)}, of which the proxy knows bit ${hex(bit)} for packets to ${meaning}: packets with that mark are ${meaning === "drop" ? "dropped" : "masqueraded"} if a program sends them, and with a narrow mask packets to Services take that program's routes.`,
         remedy: remedy(bit, meaning),
+        run: [family === "IPv6" ? "ip -6 rule" : "ip rule"],
       })),
   );
 }

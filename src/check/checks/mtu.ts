@@ -3,7 +3,7 @@ import { familyOf } from "../../net/address.ts";
 import { prefixContains, prefixFamily, prefixOf } from "../../net/prefix.ts";
 import type { Snapshot } from "../../trace/snapshot/index.ts";
 import type { Facts } from "../facts.ts";
-import { type Check, type Finding, some } from "../finding.ts";
+import { type Check, command, type Finding, some } from "../finding.ts";
 
 /** Bytes that VXLAN puts around a packet: Ethernet, VXLAN, UDP and the outer IP header (RFC 7348). */
 const overhead = { IPv4: 50, IPv6: 70 } as const;
@@ -41,7 +41,8 @@ function onTheWire(facts: Facts, overlay: Link): readonly Found[] {
       severity: "error",
       subject: `link ${overlay.name}`,
       message: `The MTU of ${overlay.name} is ${overlay.mtu}, and with the ${more} bytes of VXLAN its packets do not fit through ${device.name} (${device.mtu}): long packets between nodes are lost, short ones arrive.`,
-      remedy: `ip link set ${overlay.name} mtu ${device.mtu - more}, and the same in the overlay's configuration`,
+      remedy: "a smaller MTU, in the overlay's configuration too",
+      run: [command`ip link set ${overlay.name} mtu ${device.mtu - more}`],
     },
   ];
 }
@@ -58,7 +59,8 @@ function fromPods(facts: Facts, overlays: readonly Link[]): readonly Found[] {
         severity: "warning",
         subject: `link ${name}`,
         message: `Pods may send packets of ${longest} bytes (${some(which)}), and ${name}, by which they leave, takes ${most}: long packets arrive only if the ICMP errors about them do, and none of others that are longer than ${most} comes in.`,
-        remedy: `the same MTU on both: ip link set ${name} mtu ${longest} if the wire takes that, else "mtu": ${most} in the CNI configuration`,
+        remedy: `the same MTU on both: "mtu": ${most} in the CNI configuration, or, if the wire takes ${longest}:`,
+        run: [command`ip link set ${name} mtu ${longest}`],
       };
     });
 }
@@ -74,7 +76,8 @@ function acrossBridges({ podBridges, podLinks }: Facts): readonly Found[] {
         severity: "warning",
         subject: `link ${name}`,
         message: `Pods have an MTU of ${longest} (${some(longer.map((link) => link.name))}), and the bridge ${name} takes ${most}: longer packets for pods come in only if the ICMP errors about them reach their senders.`,
-        remedy: `ip link set ${name} mtu ${longest}, or "mtu": ${most} in the CNI configuration`,
+        remedy: `the same MTU on both, or "mtu": ${most} in the CNI configuration`,
+        run: [command`ip link set ${name} mtu ${longest}`],
       },
     ];
   });
@@ -91,7 +94,8 @@ function betweenEnds({ podLinks, insides }: Facts): readonly Found[] {
         severity: "error",
         subject: `link ${name}`,
         message: `${name} has an MTU of ${most}, and its other end, ${end.name} in ${inside.namespace}, one of ${end.mtu}: packets longer than the smaller of the two are dropped between them, and nobody is told.`,
-        remedy: `ip link set ${name} mtu ${end.mtu}, and "mtu" in the CNI configuration for pods to come`,
+        remedy: `the same MTU on both, and "mtu" in the CNI configuration for pods to come`,
+        run: [command`ip link set ${name} mtu ${end.mtu}`],
       },
     ];
   });

@@ -1,6 +1,6 @@
 import { type Address, addressFromBytes, addressLength, isLoopback } from "../../net/address.ts";
 import type { Facts } from "../facts.ts";
-import { type Check, some } from "../finding.ts";
+import { type Check, command, some } from "../finding.ts";
 import type { ProxyFound } from "../proxies.ts";
 
 /** Node ports on addresses that the node does not have, and a Node that names none of its own. */
@@ -20,6 +20,7 @@ export const nodeAddress: Check = {
           message: `${proxy.title} serves node ports on ${some(missing)}, which this machine does not have (any more): clients of its present addresses find no node port there.`,
           remedy:
             "restart the proxy, so that it looks at the addresses again; see nodePortAddresses in its configuration",
+          run: ["ip -brief address"],
         },
       ];
     });
@@ -39,6 +40,7 @@ function strange({ node }: Facts, own: ReadonlySet<Address>) {
       subject: `node ${node.name}`,
       message: `The Node ${node.name} says that its first address is ${first}, which this machine does not have: other nodes and the API server look for it there, and proxies that serve node ports on the primary address serve them nowhere.`,
       remedy: "kubelet's flag --node-ip with an address of this machine, and restart kubelet",
+      run: [command`kubectl get node ${node.name} -o jsonpath='{.status.addresses}'`, "ip -brief address"],
     },
   ];
 }

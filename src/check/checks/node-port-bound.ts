@@ -1,5 +1,5 @@
 import { isLoopback } from "../../net/address.ts";
-import type { Check } from "../finding.ts";
+import { type Check, command } from "../finding.ts";
 import { serviceTitle } from "../services.ts";
 
 /** A node port on which a program of the node listens. */
@@ -20,7 +20,8 @@ export const nodePortBound: Check = {
             severity: "warning" as const,
             subject: `${serviceTitle(service)} node port ${nodePort}/${protocol}`,
             message: `A program of this node listens on ${socket.address} port ${nodePort}/${protocol}, which is a node port of ${serviceTitle(service)}: clients get the Service, and never the program.`,
-            remedy: `find the program with: ss -${protocol === "UDP" ? "u" : "t"}lnp sport = :${nodePort}; give it another port, or the Service another nodePort`,
+            remedy: "see which program it is; give it another port, or the Service another nodePort",
+            run: [command`ss -${protocol === "UDP" ? "u" : "t"}lnp sport = :${nodePort}`],
           },
         ];
       }),

@@ -30,6 +30,7 @@ export const nodePortCollision: Check = {
         subject: `node port ${port}`,
         message: `Node port ${port} is of ${some(who)}: one of them gets all connections, and which one is for the proxy to choose, on each node for itself.`,
         remedy: "give all but one another nodePort (or healthCheckNodePort), or leave the field out",
+        run: ["kubectl get services -A -o wide"],
       }));
   },
 };

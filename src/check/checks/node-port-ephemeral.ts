@@ -1,5 +1,5 @@
 import type { Facts } from "../facts.ts";
-import { type Check, some } from "../finding.ts";
+import { type Check, command, some } from "../finding.ts";
 
 /** What API servers give node ports from unless told otherwise. */
 const usual = { first: 30_000, last: 32_767 } as const;
@@ -27,7 +27,8 @@ export const nodePortEphemeral: Check = {
         severity: "warning",
         subject: "net.ipv4.ip_local_port_range",
         message: `The node takes source ports of its own connections from ${low} to ${high}, and ${taken.length} node ports are among them (${some(taken.map(String))}): now and then a connection of the node and a node port are in each other's way.`,
-        remedy: `sysctl -w net.ipv4.ip_local_reserved_ports=${reservation(facts)}, or a port range apart from that of node ports`,
+        remedy: "reserve the node ports, in /etc/sysctl.d too, or have the node use another range",
+        run: [command`sysctl -w net.ipv4.ip_local_reserved_ports=${reservation(facts)}`],
       },
     ];
   },

@@ -1,4 +1,4 @@
-import type { Check, Finding } from "../finding.ts";
+import { type Check, command, type Finding } from "../finding.ts";
 
 type Found = Omit<Finding, "check">;
 
@@ -22,7 +22,8 @@ export const proxyLag: Check = {
         severity: "error",
         subject: "/run/xtables.lock",
         message: `Process ${lock.processId} (${lock.processName}) holds the lock of iptables, and runs for ${Math.round(lock.age)} s: no other program changes rules of iptables-legacy meanwhile, proxies of mode iptables and network plugins among them.`,
-        remedy: `see what it does: cat /proc/${lock.processId}/stack; ps -o etime,args ${lock.processId}; end it if it hangs`,
+        remedy: "see what it does, and end it if it hangs",
+        run: [command`ps -o pid,etime,args ${lock.processId}`, command`cat /proc/${lock.processId}/stack`],
       });
     }
     const now = Date.parse(snapshot.time) / 1000;
@@ -31,8 +32,8 @@ export const proxyLag: Check = {
         severity: "error",
         subject: "the proxy's last sync",
         message: `The proxy of this node was told of a change ${Math.round(now - sync.queued)} s ago and has not applied it yet${sync.applied > 0 ? `; it applied the one before ${Math.round(now - sync.applied)} s ago` : ", nor any other"}: new Services and pods get no connections.`,
-        remedy:
-          "see the proxy's log for what the kernel refuses, or how long a sync takes; /healthz on port 10256 fails, too",
+        remedy: "see the proxy's log for what the kernel refuses, or how long a sync takes",
+        run: ["curl -i http://127.0.0.1:10256/healthz"],
       });
     }
     return found;

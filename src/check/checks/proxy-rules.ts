@@ -8,6 +8,8 @@ import type { ProxyFound } from "../proxies.ts";
 
 type Found = Omit<Finding, "check">;
 
+const health = ["curl -i http://127.0.0.1:10256/healthz"];
+
 /** What another program does to a proxy's rules is seen by a proxy that runs. */
 const restart = "see whether the proxy runs, and restart it: it puts back what is missing";
 
@@ -44,6 +46,7 @@ function nobody({ cluster, node, proxies, snapshot }: Facts): readonly Found[] {
       subject: `Services over ${family}`,
       message: `There are no rules of any service proxy for ${family} on this node (${node.name}): no Service answers to it and its pods. Somebody flushed them, or no proxy ever ran.`,
       remedy: restart,
+      run: health,
     }));
 }
 
@@ -64,6 +67,7 @@ function brokenOf({ chains }: Facts, proxy: ProxyFound): readonly Found[] {
       subject: proxy.title,
       message: `${proxy.title} is not whole: ${problems.length === 1 ? problems[0] : some(problems)}. Somebody flushed or changed it, and Services fail in part or altogether.`,
       remedy: restart,
+      run: health,
     },
   ];
 }

@@ -1,6 +1,6 @@
 import { prefixAddress, prefixContains, prefixFamily, prefixLength, prefixOf } from "../../net/prefix.ts";
 import type { Facts } from "../facts.ts";
-import { type Check, some } from "../finding.ts";
+import { type Check, command, some } from "../finding.ts";
 
 /** Tunnels: what leaves by them comes in by them. */
 const tunnels = new Set(["vxlan", "ipip", "sit", "gre", "geneve", "wireguard", "tun", "ip6tnl"]);
@@ -27,7 +27,8 @@ export const reversePath: Check = {
             severity: "error",
             subject: `link ${name}`,
             message: `rp_filter of ${name} is 1 (strict), and answers to ${elsewhere.who} leave by ${elsewhere.by}: what they send to this node by ${name} is dropped without a trace.`,
-            remedy: `sysctl -w net/ipv4/conf/${name}/rp_filter=2 (loose), or routes that are the same both ways`,
+            remedy: "a loose filter (2), in /etc/sysctl.d too, or routes that are the same both ways",
+            run: [command`sysctl -w net/ipv4/conf/${name}/rp_filter=2`],
           },
         ];
       });

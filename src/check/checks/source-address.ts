@@ -1,5 +1,6 @@
 import { type Address, type Family, families, familyOf, parseAddress } from "../../net/address.ts";
 import { protocolNumbers } from "../../net/protocol.ts";
+import { tableName } from "../../proxy/modes/nftables/layout.ts";
 import { entrance } from "../../trace/ask/index.ts";
 import type { CheckedPod } from "../../trace/snapshot/objects.ts";
 import {
@@ -12,7 +13,7 @@ import {
   walkCluster,
 } from "../../trace/walk/index.ts";
 import type { Facts } from "../facts.ts";
-import { type Check, some } from "../finding.ts";
+import { type Check, command, type Finding, some } from "../finding.ts";
 import { endpointsOf, isUsable, serviceTitle, slicesByService } from "../services.ts";
 
 /** Walks of each kind and family at most: rules of one node treat pods, and Services of one policy, alike. */
@@ -59,7 +60,7 @@ export const sourceAddress: Check = {
           severity: "warning" as const,
           subject,
           message: `${subject}${rule.comment === undefined ? "" : ` ("${rule.comment}")`}, gives packets ${some(list.map(({ title }) => title))} the source ${source}${by}: servers, logs and network policies see this node instead of who asks.`,
-          remedy: remedy(marked ?? rule),
+          ...remedy(marked, rule),
         },
       ];
     });
@@ -178,11 +179,32 @@ function programOf(family: string): string {
   return family === "ip6" ? "ip6tables" : "iptables";
 }
 
-function remedy({ family, table, chain }: RuleStep): string {
+function remedy(marked: RuleStep | undefined, rule: RuleStep): Pick<Finding, "remedy" | "run"> {
+  const { family, table, chain } = marked ?? rule;
   const legacy = legacyTable.exec(table)?.[1];
   const isIptables = legacy !== undefined || table === "nat" || table === "mangle";
-  const show = isIptables
-    ? `${programOf(family)}${legacy === undefined ? "" : "-legacy"} -t ${legacy ?? table} -S ${chain}`
-    : `nft -a list chain ${family} ${table} ${chain}`;
-  return `${show} shows the rule: delete it, or let it spare what goes to pods (! -d and the prefix of all pods); masqueradeAll and clusterCIDR of the proxy's configuration if it is the proxy's`;
+  const program = `${programOf(family)}${legacy === undefined ? "" : "-legacy"}`;
+  const show = (name: string) =>
+    isIptables
+      ? command`${program} -t ${legacy ?? table} -S ${name}`
+      : command`nft -a list chain ${family} ${table} ${name}`;
+  if (!isProxys(marked ?? rule))
+    return {
+      remedy: "delete the rule, or let it spare what goes to pods (! -d and the prefix of all pods)",
+      run: [show(chain)],
+    };
+  return {
+    remedy:
+      "the rule is the proxy's own: see masqueradeAll and clusterCIDR in its configuration, and who else leads to its chain",
+    run: [
+      isIptables
+        ? command`${program}-save -t ${legacy ?? table} | grep -e ${chain}`
+        : command`nft list table ${family} ${table}`,
+    ],
+  };
+}
+
+/** Chains without which proxies do not work. */
+function isProxys({ table, chain }: RuleStep): boolean {
+  return chain.startsWith("KUBE-") || table === "kube-proxy" || table === tableName;
 }

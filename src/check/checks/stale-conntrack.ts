@@ -2,7 +2,7 @@ import type { Tuple } from "../../kernel/conntrack/index.ts";
 import { statusBit } from "../../kernel/conntrack/index.ts";
 import { formatHostPort, type Protocol, protocolNumbers } from "../../net/protocol.ts";
 import type { Facts } from "../facts.ts";
-import { type Check, some } from "../finding.ts";
+import { type Check, command, some } from "../finding.ts";
 import { addressesOf, endpointsOf, isUsable, serviceTitle, slicesByService } from "../services.ts";
 
 /** The protocols that are looked at. */
@@ -38,7 +38,7 @@ export const staleConntrack: Check = {
         readonly frontEnd: FrontEnd;
         readonly original: Tuple;
         readonly protocol: Protocol;
-        readonly to: string;
+        readonly to: Pick<Tuple, "source" | "sourcePort">;
         readonly translated: boolean;
         clients: string[];
       }
@@ -64,19 +64,31 @@ export const staleConntrack: Check = {
       const client = key(original.source, original.sourcePort);
       const before = stale.get(`${at} ${to} ${protocol}`);
       if (before === undefined)
-        stale.set(`${at} ${to} ${protocol}`, { frontEnd, original, protocol, to, translated, clients: [client] });
+        stale.set(`${at} ${to} ${protocol}`, {
+          frontEnd,
+          original,
+          protocol,
+          to: reply,
+          translated,
+          clients: [client],
+        });
       else before.clients.push(client);
     }
     return [...stale.values()].map(({ frontEnd, original, protocol, to, translated, clients }) => {
       const port = original.destinationPort ?? 0;
+      const goal = key(to.source, to.sourcePort);
       const what = translated
-        ? `are still sent to ${to}, which is no endpoint of it any more`
+        ? `are still sent to ${goal}, which is no endpoint of it any more`
         : "are not translated, for their connection is older than the Service's rules";
       return {
         severity: "error",
-        subject: `${frontEnd.title} ${key(original.destination, port)}/${protocol}`,
+        subject: `${frontEnd.title} ${key(original.destination, port)}/${protocol}${translated ? ` to ${goal}` : ""}`,
         message: `${protocol} packets from ${some(clients)} to ${frontEnd.title} (${key(original.destination, port)}) ${what}: these clients get no answer as long as they keep their source port.`,
-        remedy: `conntrack -D -p ${protocol.toLowerCase()} --orig-dst ${original.destination} --orig-port-dst ${port}${translated ? ` --reply-src ${to.replace(/:\d+$/, "").replace(/^\[|\]$/g, "")}` : ""}`,
+        remedy: "have the connection tracker forget them; the next packet is translated anew",
+        run: [
+          // Without --reply-src those that work would be forgotten, too.
+          command`conntrack -D -p ${protocol.toLowerCase()} --orig-dst ${original.destination} --orig-port-dst ${port} --reply-src ${to.source}`,
+        ],
       };
     });
   },

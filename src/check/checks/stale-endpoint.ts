@@ -23,8 +23,8 @@ export const staleEndpoint: Check = {
           severity: "error" as const,
           subject: proxy.title,
           message: `${proxy.title} leads to ${stale.length === 1 ? "an endpoint" : `${stale.length} endpoints`} that no EndpointSlice has: ${some(stale)}. Connections that are sent there fail, or reach a pod that has the address now.`,
-          remedy:
-            "see whether the proxy runs and reaches the API server (its log, and kubeproxy_sync_proxy_rules_last_timestamp_seconds); restart it",
+          remedy: "see whether the proxy runs and reaches the API server (its log says), and restart it",
+          run: ["curl -i http://127.0.0.1:10256/healthz"],
         },
       ];
     });

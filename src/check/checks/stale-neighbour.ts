@@ -1,6 +1,6 @@
 import { type Prefix, prefixAddress, prefixFamily } from "../../net/prefix.ts";
 import type { Facts } from "../facts.ts";
-import type { Check, Finding } from "../finding.ts";
+import { type Check, command, type Finding } from "../finding.ts";
 
 type Found = Omit<Finding, "check">;
 
@@ -25,7 +25,8 @@ function staticEntries(facts: Facts): readonly Found[] {
         severity: "warning",
         subject: `neighbour ${address} on ${link.name}`,
         message: `Node ${node.name} (${address}) has a static neighbour entry on ${link.name} with hardware address ${mac ?? "none"}: if that is not the node's, nothing on that node, neither itself nor its pods, is reached from here, and nothing will ever correct it.`,
-        remedy: `compare with "ip link" on ${node.name}; ip neigh del ${address} dev ${link.name}`,
+        remedy: `delete it: the node is asked anew ("ip link" on ${node.name} shows which address is right)`,
+        run: [command`ip neigh del ${address} dev ${link.name}`],
       },
     ];
   });
@@ -49,7 +50,8 @@ function flannel(facts: Facts): readonly Found[] {
         severity: "error",
         subject: `neighbour ${far} on ${link.name}`,
         message: `On ${link.name} node ${name} (${far}) has hardware address ${neighbour.mac}, and says itself that it is ${says.mac}: its pods drop everything from here.`,
-        remedy: `ip neigh replace ${far} lladdr ${says.mac} dev ${link.name} nud permanent, or restart flannel here`,
+        remedy: "restart flannel here, or mend the entry by hand",
+        run: [command`ip neigh replace ${far} lladdr ${says.mac} dev ${link.name} nud permanent`],
       });
     }
     const entries = snapshot.fdb.filter(
@@ -60,7 +62,8 @@ function flannel(facts: Facts): readonly Found[] {
         severity: "error",
         subject: `forwarding of ${says.mac} on ${link.name}`,
         message: `${link.name} sends packets for node ${name} to ${entries[0]?.destination ?? "nobody"}, and its address is ${says.publicIP}: its pods cannot be reached from here.`,
-        remedy: `bridge fdb replace ${says.mac} dev ${link.name} dst ${says.publicIP}, or restart flannel here`,
+        remedy: "restart flannel here, or mend the entry by hand",
+        run: [command`bridge fdb replace ${says.mac} dev ${link.name} dst ${says.publicIP}`],
       });
     }
     return found;

@@ -2,7 +2,7 @@ import { familyOf } from "../../net/address.ts";
 import { type Prefix, prefixFamily } from "../../net/prefix.ts";
 import type { CheckedNode } from "../../trace/snapshot/objects.ts";
 import type { Facts } from "../facts.ts";
-import { type Check, type Finding, some } from "../finding.ts";
+import { type Check, command, type Finding, some } from "../finding.ts";
 
 /** Routes to pods of other nodes that lead elsewhere. */
 export const staleRoute: Check = {
@@ -32,7 +32,10 @@ export const staleRoute: Check = {
               severity: problem.severity,
               subject: `route ${cidr}`,
               message: `The route to the pods of ${other.name} (${cidr}) leads to ${gateway}, ${problem.why}: its pods cannot be reached from here.`,
-              remedy: `ip route replace ${cidr} via ${other.addresses.find((address) => familyOf(address) === prefixFamily(cidr)) ?? "NODE-ADDRESS"}; see what writes the routes`,
+              remedy: "mend the route, and see what writes the routes",
+              run: [
+                command`ip route replace ${cidr} via ${other.addresses.find((address) => familyOf(address) === prefixFamily(cidr)) ?? "NODE-ADDRESS"}`,
+              ],
             });
           }
         }
@@ -44,6 +47,7 @@ export const staleRoute: Check = {
         subject: "routes to pods",
         message: `There are routes to the pods of other nodes, but none to those of ${some(missing.map((each) => `${each.node} (${each.cidr})`))}: they are sent where everything else goes.`,
         remedy: "see what writes the routes, and whether it knows these nodes",
+        run: ["ip route", "ip -6 route"],
       });
     }
     return found;

@@ -1,7 +1,10 @@
 import { type Address, familyOf, isLoopback, isUnspecified } from "../../net/address.ts";
 import type { PodInside } from "../facts.ts";
-import { type Check, some } from "../finding.ts";
+import { type Check, command, some } from "../finding.ts";
 import { endpointsOf, serviceTitle, slicesByService } from "../services.ts";
+
+/** Seconds after a pod became ready in which its programs may still start: many have no readiness probe. */
+const patience = 10;
 
 /** Services that lead to ports on which their pods do not listen. */
 export const targetPort: Check = {
@@ -9,18 +12,21 @@ export const targetPort: Check = {
   about:
     "Whether the pods of this node listen on the ports that Services send to, where the pods' namespaces can be seen.",
   seen: ["kubernetes/kubernetes#36335", "kubernetes/kubernetes#11818"],
-  run({ cluster, insides }) {
+  run(facts) {
+    const { cluster, insides } = facts;
     if (cluster === undefined || insides.length === 0) return [];
     const inside = new Map(insides.flatMap((each) => each.addresses.map((address) => [address, each] as const)));
     const slices = slicesByService(cluster);
-    const podNames = new Map(
-      cluster.pods.flatMap(({ addresses, name }) => addresses.map((address) => [address, name] as const)),
-    );
+    const pods = new Map(cluster.pods.flatMap((pod) => pod.addresses.map((address) => [address, pod] as const)));
+    const isStarting = (address: Address) => {
+      const pod = pods.get(address);
+      return pod !== undefined && facts.isRecent(pod, patience);
+    };
     return cluster.services.flatMap((service) =>
       service.ports.flatMap(({ name, port, protocol }) => {
         if (protocol === "SCTP") return [];
         const behind = endpointsOf(slices.get(serviceTitle(service)) ?? [], { name, protocol }).filter(
-          ({ ready }) => ready,
+          ({ ready, address }) => ready && !isStarting(address),
         );
         const deaf = behind.flatMap((endpoint) => {
           const pod = inside.get(endpoint.address);
@@ -29,7 +35,8 @@ export const targetPort: Check = {
         });
         const [first] = deaf;
         if (first === undefined) return [];
-        const who = some(new Set(deaf.map(({ address }) => podNames.get(address) ?? address)));
+        const who = some(new Set(deaf.map(({ address }) => pods.get(address)?.name ?? address)));
+        const pod = inside.get(first.address);
         const local = deaf.every(({ how }) => how === "loopback");
         return [
           {
@@ -38,7 +45,13 @@ export const targetPort: Check = {
             message: `${serviceTitle(service)} sends port ${port}/${protocol} to port ${first.port} of its pods, and ${local ? "only on 127.0.0.1 does anybody listen there" : "nobody listens there"} in ${who}: connections that get there are refused.`,
             remedy: local
               ? "have the program in the pod listen on all addresses (0.0.0.0 or ::)"
-              : "set spec.ports[].targetPort to the port, or the port's name, on which the container listens",
+              : "set spec.ports[].targetPort to the port on which the container listens; if the program is only slow to start, give the pod a readiness probe",
+            run: [
+              ...(pod === undefined
+                ? []
+                : [command`ip netns exec ${pod.namespace} ss -${protocol === "UDP" ? "u" : "t"}lnp`]),
+              command`kubectl -n ${service.namespace} edit service ${service.name}`,
+            ],
           },
         ];
       }),

@@ -43,6 +43,7 @@ export const unservedService: Check = {
           subject: proxy.title,
           message: `${proxy.title} has no rules for ${missing.length} of ${cluster.services.length} Services, though they have endpoints: ${some(missing)}. They do not answer to this node and its pods.`,
           remedy: "see the proxy's log and whether it is done with its first sync; restart it if it hangs",
+          run: ["curl -i http://127.0.0.1:10256/healthz"],
         },
       ];
     });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress } from "../../net/address.ts";
 import type { Snapshot } from "../../trace/snapshot/index.ts";
-import type { ClusterObjects } from "../../trace/snapshot/objects.ts";
+import type { CheckedPod, ClusterObjects } from "../../trace/snapshot/objects.ts";
 import { findFaults } from "../check.ts";
 import { Facts, type PodInside } from "../facts.ts";
 import { found, healthyCluster, healthyNode, messages, nodeOf, podOf, service, slice, withLink } from "../testing.ts";
@@ -28,8 +28,20 @@ test("UDP flows to endpoints that are gone are found, and those that were never 
   });
   const of = (server: string, status: number) => found({ conntrack: [entry(server, status)] }, { services, slices });
   assert.deepEqual(of("10.244.2.2", 0x2e), []);
-  assert.deepEqual(of("10.244.2.9", 0x2e), ["stale-conntrack: service shop/web 10.96.0.10:53/UDP"]);
+  const stale = "stale-conntrack: service shop/web 10.96.0.10:53/UDP to 10.244.2.9:53";
+  assert.deepEqual(of("10.244.2.9", 0x2e), [stale]);
   assert.deepEqual(of("10.96.0.10", 0x08), ["stale-conntrack: service shop/web 10.96.0.10:53/UDP"]);
+});
+
+test("the command for a stale flow leaves alone those of the same Service that work", () => {
+  const tuple = { source: "10.244.1.3", destination: "10.96.0.10", protocol: 6, sourcePort: 4000, destinationPort: 80 };
+  const reply = { source: "10.96.0.10", destination: "10.244.1.3", protocol: 6, sourcePort: 80, destinationPort: 4000 };
+  const entry = { family: "IPv4", original: tuple, reply, status: 8, timeout: 100, mark: 0, zone: 0, id: 1 };
+  const facts = new Facts(healthyNode({ conntrack: [entry] }), { cluster: healthyCluster() });
+  assert.deepEqual(
+    findFaults(facts).map(({ run }) => run),
+    [["conntrack -D -p tcp --orig-dst 10.96.0.10 --orig-port-dst 80 --reply-src 10.96.0.10"]],
+  );
 });
 
 test("TCP connections that were never translated and never answered are found", () => {
@@ -197,6 +209,37 @@ test("a target port on which a pod does not listen is found, and one that only i
   assert.deepEqual(found({}, {}, inside([{ ...listening, address: parseAddress("127.0.0.1") }])), subject);
   assert.deepEqual(found({}, {}, inside([{ ...listening, address: parseAddress("::"), onlyIPv6: true }])), subject);
   assert.deepEqual(found({}, {}, inside([{ ...listening, address: parseAddress("::"), onlyIPv6: false }])), []);
+});
+
+test("pods that became ready a moment ago may still be starting their programs", () => {
+  const now = Date.parse(healthyNode().time) / 1000;
+  const of = (seconds: number) =>
+    found({}, { pods: [podOf("web-1", "node1", "10.244.1.2", { readinessSince: now - seconds })] }, inside([]));
+  assert.deepEqual(of(5), []);
+  assert.deepEqual(of(20), ["target-port: service shop/web port 80/TCP"]);
+});
+
+test("a Service without pods is told of as what it is: scaled to 0, at the beginning, or at fault", () => {
+  const now = Date.parse(healthyNode().time) / 1000;
+  const of = (pods: readonly CheckedPod[], replicas?: number) => {
+    const workload = { kind: "Deployment", namespace: "shop", name: "web", labels: { app: "web", tier: "a" } } as const;
+    const facts = new Facts(healthyNode(), {
+      cluster: healthyCluster({ pods, slices: [] }),
+      workloads: replicas === undefined ? [] : [{ ...workload, replicas }],
+    });
+    return findFaults(facts)
+      .filter(({ check }) => check === "no-endpoints")
+      .map(({ severity, message, run = [] }) => `${severity}: ${message} ${run[0]}`)
+      .join();
+  };
+  assert.match(of([]), /^warning: .* no pod of namespace shop has the labels app=web/);
+  assert.match(of([], 0), /^note: .*Deployment web is scaled to 0.*kubectl -n shop scale deployment web --replicas=1$/);
+  assert.match(of([], 3), /^error: .*Deployment web, .* is to have 3 pods and has none/);
+  const waiting = (phase: string, seconds: number) =>
+    of([podOf("web-1", "node1", "10.244.1.2", { ready: false, phase, readinessSince: now - seconds })], 1);
+  assert.match(waiting("Pending", 5), /^note: .*just being started/);
+  assert.match(waiting("Pending", 300), /^error: .*none is ready/);
+  assert.match(waiting("Running", 5), /^error: .*none is ready/);
 });
 
 test("a Service of local traffic without pods here is found, unless a load balancer is told", () => {
