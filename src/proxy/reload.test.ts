@@ -81,4 +81,19 @@ test("a file is followed through writing, renaming and ConfigMap mounts", async 
   const mounted = await follow(t, join(mount, "config"));
   version("b", "two");
   assert.deepEqual(await mounted(1), ["two"]);
+
+  // A link to a file elsewhere, which is written in place, then replaced; then the link itself leads elsewhere.
+  const link = join(mount, "link");
+  symlinkSync(path, link);
+  const linked = await follow(t, link);
+  writeFileSync(path, "four");
+  assert.deepEqual(await linked(1), ["four"]);
+  writeFileSync(join(directory, "new"), "five");
+  renameSync(join(directory, "new"), path);
+  assert.deepEqual(await linked(2), ["four", "five"]);
+  symlinkSync(join("..data", "config"), join(mount, "link.new"));
+  renameSync(join(mount, "link.new"), link);
+  assert.deepEqual(await linked(3), ["four", "five", "two"]);
+  writeFileSync(join(mount, "..data", "config"), "six");
+  assert.deepEqual(await linked(4), ["four", "five", "two", "six"]);
 });
