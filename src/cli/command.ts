@@ -21,7 +21,7 @@ export interface Command {
   readonly name: string;
   /** One line, without a full stop. */
   readonly summary: string;
-  /** More, in a paragraph or two. */
+  /** More, in paragraphs with blank lines between them; those that begin with a blank keep their lines. */
   readonly description: string;
   /** What follows the command's name, e.g. `[flags] FILE`. */
   readonly usage: string;
@@ -42,8 +42,11 @@ export interface Example {
   readonly what: string;
 }
 
+/** What help tells of a command. */
+export type HelpTopic = Omit<Command, "run" | "choices">;
+
 /** The help of a command: examples first. */
-export function commandHelp(command: Command, width = 80): string {
+export function commandHelp(command: HelpTopic, width = 80): string {
   const { name, summary, description, usage, examples, flags, style, statuses } = command;
   const shown = examples.map(({ line, what }) => `  # ${what}\n  ${line}\n`).join("\n");
   const status = { 0: "success", 1: "failure", 2: "wrong usage", ...statuses };
@@ -52,9 +55,16 @@ export function commandHelp(command: Command, width = 80): string {
   return [
     `portolan ${name}: ${summary}\n`,
     `Examples:\n${shown}`,
-    `Usage: portolan ${name} ${usage}\n`,
-    `${wrap(description, width, "")}\n`,
+    `Usage: ${`portolan ${name} ${usage}`.trimEnd()}\n`,
+    ...(description === "" ? [] : [`${paragraphs(description, width)}\n`]),
     ...(table === "" ? [] : [`Flags:\n${table}`]),
     `Exit status:\n${rows.join("")}`,
   ].join("\n");
+}
+
+function paragraphs(text: string, width: number): string {
+  return text
+    .split("\n\n")
+    .map((paragraph) => (paragraph.startsWith(" ") ? paragraph : wrap(paragraph, width, "")))
+    .join("\n\n");
 }

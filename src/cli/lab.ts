@@ -1,5 +1,5 @@
 /** `portolan lab`: a cluster on this machine. Its commands are the files of the folder `lab`. */
-import { formatFlags, parseFlags } from "../config/flags.ts";
+import { parseFlags, wrap } from "../config/flags.ts";
 import { closestName } from "../config/problems.ts";
 import { enterWorld } from "../lab/world.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
@@ -32,7 +32,7 @@ const parts: readonly LabPart[] = [
 export const lab: Command = {
   name: "lab",
   summary: "A cluster on this machine, to learn on, to try things and to break them",
-  description: `Nodes and pods are network namespaces, the API server is one that kubectl talks to, and every node has its own "portolan proxy". It needs root, or user namespaces. Commands:\n\n${partList()}\n"portolan lab COMMAND --help" shows the flags of one.`,
+  description: `Nodes and pods are network namespaces, the API server is one that kubectl talks to, and every node has its own "portolan proxy". It needs root, or user namespaces. Commands:\n\n${partList()}\n\n"portolan lab COMMAND --help" shows examples and flags of one.`,
   usage: "COMMAND [flags]",
   examples: [
     { line: "portolan lab up --nodes 3 --zones a,b,c", what: "three nodes, each in a zone of its own" },
@@ -75,9 +75,7 @@ async function runPart(part: LabPart, args: readonly string[], context: CommandC
   const { own, tail } = part.name === "kubectl" ? splitForKubectl(args) : split(args);
   const flags = { ...commonFlags, ...part.flags };
   if (own.includes("--help") || own.includes("-h")) {
-    context.out(
-      `portolan lab ${part.name}: ${part.summary}\n\nUsage: portolan lab ${part.name} ${part.usage}\n\nFlags:\n${formatFlags(flags)}`,
-    );
+    context.out(commandHelp({ description: "", ...part, name: `lab ${part.name}`, flags }));
     return exitStatus.ok;
   }
   const { values, given, rest } = parseFlags(flags, own);
@@ -96,14 +94,17 @@ function split(args: readonly string[]): Split {
   return dashes < 0 ? { own: args, tail: undefined } : { own: args.slice(0, dashes), tail: args.slice(dashes + 1) };
 }
 
-/** kubectl has flags and a `--` of its own: only what comes first is ours. */
+/** kubectl has flags and a `--` of its own: only what comes first is ours, a name or the wish for help. */
 function splitForKubectl(args: readonly string[]): Split {
   const [first = "", second] = args;
+  if (first === "--help" || first === "-h") return { own: [first], tail: undefined };
   const count = first === "--name" && second !== undefined ? 2 : /^--name=/.test(first) ? 1 : 0;
   const tail = args.slice(count);
   return { own: args.slice(0, count), tail: tail[0] === "--" ? tail.slice(1) : tail };
 }
 
 function partList(): string {
-  return parts.map(({ name, usage, summary }) => `  ${`${name} ${usage}`.trimEnd()}\n      ${summary}\n`).join("");
+  return parts
+    .map(({ name, usage, summary }) => `  ${`${name} ${usage}`.trimEnd()}\n${wrap(summary, 80, "      ")}`)
+    .join("\n");
 }

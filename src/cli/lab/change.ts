@@ -10,6 +10,7 @@ export const mode = labPart({
   name: "mode",
   usage: "MODE",
   summary: "Have every node's proxy work in another mode; no connection breaks",
+  examples: [{ line: "portolan lab mode iptables", what: "the rules of all nodes become those of iptables" }],
   flags: {},
   async run({ values, args: [wanted = "", ...more], context }) {
     await checkMode(more.length > 0 ? "" : wanted);
@@ -26,6 +27,11 @@ export const netem = labPart({
   world: "enters",
   usage: "[--delay TIME] [--jitter TIME] [--loss PERCENT] [--node NODE]",
   summary: "Make the wire between the machines slow or lossy; without flags, whole again",
+  examples: [
+    { line: "portolan lab netem --delay 50ms --jitter 5ms", what: "as if the nodes were in different towns" },
+    { line: "portolan lab netem --loss 5 --node node2", what: "a bad cable at one node" },
+    { line: "portolan lab netem", what: "all as it was" },
+  ],
   flags: {
     delay: durationFlag(0, { help: "What each packet takes longer, in each direction." }),
     jitter: durationFlag(0, { help: "By how much that may be more or less." }),
@@ -55,6 +61,15 @@ export const node = labPart({
   name: "node",
   usage: "add [--zone ZONE] | remove NODE | stop NODE | start NODE",
   summary: "Add or remove a node, pull its plug or switch it on again",
+  examples: [
+    { line: "portolan lab node add --zone b", what: "one node more; its name is printed" },
+    {
+      line: "portolan lab node stop node2",
+      what: "a power cut: nobody on the node is told, the API learns that it is lost",
+    },
+    { line: "portolan lab node start node2", what: "power is back, and its pods with it" },
+    { line: "portolan lab node remove node3", what: "take it out; its pods go elsewhere if somebody wants them" },
+  ],
   flags: { zone: stringFlag("", { help: "Zone of the new node." }) },
   async run({ values, args: [action = "", which, ...more], context }) {
     const name = labNameOf(values);

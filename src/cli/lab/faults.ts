@@ -25,6 +25,12 @@ export const breaking = labPart({
   world: "enters",
   usage: "[FAULT] [--service SERVICE]",
   summary: "Break something that breaks in real life; without a name, list what can be broken",
+  examples: [
+    { line: "portolan lab break", what: "what can be broken, and what one would see" },
+    { line: "portolan lab break hairpin-off", what: "break one thing" },
+    { line: "portolan lab break wrong-selector --service shop/web", what: "of a Service of yours" },
+    { line: "portolan trace --lab lab outside 172.20.0.11:30080", what: "find out why no answer comes" },
+  ],
   flags: serviceFlag,
   async run({ values, args: [wanted, ...more], context: { out, err, signal } }) {
     if (more.length > 0) throw wrongUsage("one fault at a time");
@@ -45,6 +51,10 @@ export const repair = labPart({
   world: "enters",
   usage: "[FAULT]",
   summary: "Undo what was broken",
+  examples: [
+    { line: "portolan lab repair", what: "everything" },
+    { line: "portolan lab repair hairpin-off", what: "one fault of several" },
+  ],
   flags: {},
   async run({ values, args: [only, ...more], context: { err, signal } }) {
     if (more.length > 0) throw wrongUsage("one fault, or all");
@@ -60,6 +70,7 @@ export const quiz = labPart({
   world: "enters",
   usage: "[--service SERVICE]",
   summary: "Break one thing at random, let you find out which, and explain it",
+  examples: [{ line: "portolan lab quiz", what: "look around in another terminal, and answer here" }],
   flags: serviceFlag,
   async run({ values, context: { out, signal } }) {
     const name = labNameOf(values);

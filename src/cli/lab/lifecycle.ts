@@ -12,8 +12,15 @@ export const up = labPart({
   world: "makes",
   usage: "[--nodes N] [--mode MODE] [--dual-stack] [--zones A,B] [--demo]",
   summary: "Start a lab, and wait until it is ready",
+  description: `A lab that was down comes back with the nodes, the mode and the objects that it had, unless flags ask for others. One that runs is left as it is.`,
+  examples: [
+    { line: 'eval "$(portolan lab up)"', what: "two nodes, and kubectl of this shell talks to them" },
+    { line: "portolan lab up --nodes 3 --zones a,b,c", what: "three nodes, each in a zone of its own" },
+    { line: "portolan lab up --name six --dual-stack --mode iptables", what: "another lab beside it" },
+    { line: "portolan lab up --demo", what: "with an example, and what to try with it" },
+  ],
   flags: {
-    nodes: intFlag(2, { help: "Nodes." }),
+    nodes: intFlag(2, { help: "Nodes, 1 to 100; as many as it had, if it was there before." }),
     mode: stringFlag("", { help: "Mode of the service proxies; the best that this kernel can do if none is named." }),
     "dual-stack": switchFlag(false, { help: "IPv4 and IPv6." }),
     zones: stringsFlag([], { help: "Zones, given to the nodes in turn." }),
@@ -55,7 +62,11 @@ export const down = labPart({
   name: "down",
   usage: "[--all]",
   summary: "End a lab; what its API holds comes back with the next up",
-  flags: { all: switchFlag(false, { help: "All labs of this machine." }) },
+  examples: [
+    { line: "portolan lab down", what: "also sweeps up what a crash or a reboot left" },
+    { line: "portolan lab down --all", what: "all labs of this user" },
+  ],
+  flags: { all: switchFlag(false, { help: "All labs of this user." }) },
   async run({ values, context }) {
     for (const name of values.all ? listLabs() : [labNameOf(values)]) {
       const found = await takeDown(name);
@@ -70,6 +81,7 @@ export const reset = labPart({
   name: "reset",
   usage: "",
   summary: "End a lab and forget everything about it",
+  examples: [{ line: "portolan lab reset && portolan lab up --dual-stack", what: "begin anew, otherwise" }],
   flags: {},
   async run({ values, context }) {
     const name = labNameOf(values);
@@ -85,6 +97,7 @@ export const supervise = labPart({
   world: "makes",
   usage: "",
   summary: "Keep a lab running in the foreground, as up does in the background",
+  examples: [{ line: "portolan lab supervise", what: "one that up has made before; ends with Ctrl-C" }],
   flags: {},
   async run({ values, context }) {
     const folder = new LabFolder(labNameOf(values));

@@ -15,6 +15,11 @@ export const status = labPart({
   name: "status",
   usage: "[-o json]",
   summary: "Show nodes and pods",
+  examples: [
+    { line: "portolan lab status", what: "nodes with the modes of their proxies, and pods" },
+    { line: "portolan lab status -o json", what: "for programs: phase, nodes, pods, kubeconfig" },
+  ],
+  statuses: { 1: "failure, or (with -o table) the lab is down" },
   flags: { output: stringFlag("table", { shorthand: "o", help: "table or json." }, "format") },
   async run({ values, context: { out, err, signal } }) {
     if (values.output !== "table" && values.output !== "json") throw wrongUsage("--output must be table or json");
@@ -62,6 +67,11 @@ export const logs = labPart({
   world: "enters",
   usage: "[POD|NODE] [-c CONTAINER] [-n NAMESPACE] [-f]",
   summary: "Show the log of a pod, of a node's proxy, or of the lab itself",
+  examples: [
+    { line: "portolan lab logs hello", what: "the first pod whose name begins so" },
+    { line: "portolan lab logs node1 -f", what: "what the proxy of node1 says, and goes on saying" },
+    { line: "portolan lab logs", what: "the program that keeps the lab running" },
+  ],
   flags: {
     namespace: stringFlag("default", { shorthand: "n", help: "Namespace of the pod." }),
     container: stringFlag("", { shorthand: "c", help: "Container of the pod; its first if none is named." }),

@@ -1,12 +1,13 @@
 /** What a part of `portolan lab` is: one of its commands. */
 import { type Flags, type FlagValues, stringFlag, switchFlag } from "../../config/flags.ts";
 import { commandLine, InvalidInputError } from "../../config/problems.ts";
+import { usualLab } from "../../lab/plan/names.ts";
 import { labNameProblem } from "../../lab/plan/spec.ts";
-import type { CommandContext } from "../command.ts";
+import type { CommandContext, HelpTopic } from "../command.ts";
 
 /** The flags that every part has. */
 export const commonFlags = {
-  name: stringFlag("lab", { help: "The lab that is meant." }, "lab"),
+  name: stringFlag(usualLab, { help: "The lab that is meant." }, "lab"),
   help: switchFlag(false, { help: "Explain the command." }),
 };
 
@@ -22,14 +23,10 @@ export interface PartInput<F extends Flags> {
   readonly context: CommandContext;
 }
 
-/** A part. */
-export interface LabPart {
-  readonly name: string;
-  /** What follows the name. */
-  readonly usage: string;
-  /** One line, without a full stop. */
-  readonly summary: string;
-  readonly flags: Flags;
+/** A part, and what its help says. */
+export interface LabPart extends Pick<HelpTopic, "name" | "usage" | "summary" | "examples" | "flags" | "statuses"> {
+  /** More than its summary says, where there is more to say. */
+  readonly description?: string;
   /** For those that look into the lab's network namespaces: whether they make its world where it does not run. */
   readonly world?: "makes" | "enters";
   /** @returns the exit status. */

@@ -1,4 +1,4 @@
-/** The names of a lab's network namespaces. From a name one can tell whose it is, so that none is ever left behind. */
+/** What labs are called, and their network namespaces: from a name one can tell whose it is, so that none is left behind. */
 
 /** How the namespaces of a lab are called. */
 export interface NamespaceNames {
@@ -21,4 +21,12 @@ export function namespaceNames(lab: string): NamespaceNames {
     owns: (name) =>
       name.startsWith(`${prefix}-`) && /^(wire|outside|node\d+|pod-.+)$/.test(name.slice(prefix.length + 1)),
   };
+}
+
+/** The lab that is meant where none is named. */
+export const usualLab = "lab";
+
+/** The command line that does something to a lab, for people to copy. @param words e.g. `node add`. */
+export function labCommand(lab: string, words: string): string {
+  return `portolan lab ${words}${lab === usualLab ? "" : ` --name ${lab}`}`;
 }
