@@ -25,7 +25,7 @@ before(async () => {
       tls://.:${ports.tls} {\n ${tls}\n erratic {\n drop 0\n delay 1 50ms\n }\n }
       https://.:${ports.https} {\n ${tls}\n erratic {\n drop 0\n }\n }
       grpc://.:${ports.grpc} {\n ${tls}\n erratic {\n drop 0\n }\n }
-      https://.:${ports.plain} {\n erratic {\n drop 0\n }\n }`,
+      https://.:${ports.plain} {\n timeouts {\n read 1s\n }\n erratic {\n drop 0\n }\n }`,
     "cert.pem": certificate.cert,
     "key.pem": certificate.key,
   });
@@ -123,16 +123,27 @@ test("queries of one connection are answered without waiting for each other, als
   assert.equal(ids.size, 200);
 });
 
-test("a client that sends half a message, or nothing, is cut off", async () => {
-  for (const bytes of [Buffer.from([0, 40, 1, 2]), Buffer.alloc(0)]) {
-    const socket = connect(ports.dns, "127.0.0.1");
+test("a client that sends half a message, one in small pieces, or nothing, is cut off", async () => {
+  const slow = async (bytes: Buffer, again: boolean, port = ports.dns) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {});
     const start = performance.now();
     socket.write(bytes);
+    const timer = setInterval(() => again && socket.write(Buffer.from([1])), 200);
     socket.resume();
     await new Promise((resolve) => socket.on("close", resolve));
+    clearInterval(timer);
     const time = performance.now() - start;
     assert.ok(time > 900 && time < 4000, `${time} ms`);
-  }
+  };
+  const request =
+    "POST /dns-query HTTP/1.1\r\nhost: x\r\ncontent-type: application/dns-message\r\ncontent-length: 40\r\n\r\n";
+  await Promise.all([
+    slow(Buffer.from([0, 40, 1, 2]), false),
+    slow(Buffer.from([0, 40, 1, 2]), true),
+    slow(Buffer.alloc(0), false),
+    slow(Buffer.from(request), true, ports.plain),
+  ]);
 });
 
 test("a client that gives up a TLS handshake is let go at once, one that ends its side afterwards gets its replies", async () => {

@@ -31,6 +31,8 @@ class StreamConnection {
   #queries = 0;
   #ended = false;
   #timer: NodeJS.Timeout | undefined;
+  /** What {@link #timer} is for; a message that comes in pieces has one time for all of them. */
+  #waitingFor = "";
 
   constructor(socket: Socket, protocol: Protocol, limits: Limits, dispatcher: () => Dispatcher) {
     this.#socket = socket;
@@ -115,13 +117,13 @@ class StreamConnection {
 
   /** Starts the time that the client has: to complete a message, to take its replies, or to send another query. */
   #wait(): void {
-    clearTimeout(this.#timer);
     const { readTimeout, writeTimeout, idleTimeout } = this.#limits;
-    const time = this.#busy()
-      ? writeTimeout
-      : this.#buffer.length > 0 || this.#queries === 0
-        ? readTimeout
-        : idleTimeout;
+    const reading = !this.#busy() && (this.#buffer.length > 0 || this.#queries === 0);
+    const waitingFor = reading ? `message ${this.#queries}` : "";
+    if (reading && waitingFor === this.#waitingFor) return;
+    clearTimeout(this.#timer);
+    this.#waitingFor = waitingFor;
+    const time = this.#busy() ? writeTimeout : reading ? readTimeout : idleTimeout;
     this.#timer = setTimeout(() => this.#socket.destroy(), time);
   }
 

@@ -1,4 +1,5 @@
 /** A port that speaks HTTP/2 and HTTP/1.1, with TLS or (behind a proxy that ends TLS) without. */
+import type { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse, Http2Session } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
@@ -48,6 +49,7 @@ export async function listenWeb(
             resolve(bytes === undefined ? undefined : Buffer.from(bytes)),
           );
       });
+    limitTime(request, response, settings.readTimeout);
     answer(request, response, ask).catch(() => response.destroy());
   });
   return {
@@ -58,6 +60,15 @@ export async function listenWeb(
       port.secure(tls);
     },
   };
+}
+
+/** A client has one time for the body of a request, in however many pieces it sends it. */
+function limitTime(request: WebRequest, response: WebResponse, time: number): void {
+  if (request.method === "GET") return;
+  const timer = setTimeout(() => request.destroy(), time);
+  const done = () => clearTimeout(timer);
+  (request as EventEmitter).on("end", done);
+  (response as EventEmitter).on("close", done);
 }
 
 async function openWeb(
