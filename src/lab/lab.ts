@@ -17,7 +17,7 @@ import { Gate } from "./network/gate.ts";
 import { makeMachine, replaceRoutes, sweep } from "./network/machines.ts";
 import { apiServiceAddress, clusterPrefix, servicePrefix, wireAddress, wireHost } from "./plan/addresses.ts";
 import { nodeRoutes, outsideMachine, outsideRoutes, wireMachine } from "./plan/machine.ts";
-import { namespaceNames } from "./plan/names.ts";
+import { labCommand, namespaceNames } from "./plan/names.ts";
 import { type LabSpec, withNode, withNodeStopped, withoutNode } from "./plan/spec.ts";
 import { podAccess } from "./podaccess.ts";
 import { ServerHost } from "./pods/host.ts";
@@ -166,7 +166,8 @@ export class Lab {
   /** Removes a node with its pods, which go elsewhere if somebody wants them. */
   async removeNode(name: string): Promise<void> {
     const node = this.#find(name);
-    if (this.#nodes.size === 1) throw new Error("a lab needs a node: take it down instead, with portolan lab down");
+    if (this.#nodes.size === 1)
+      throw new Error(`a lab needs a node: take it down instead, with ${labCommand(this.#spec.name, "down")}`);
     this.#nodes.delete(name);
     this.#change(withoutNode(this.#spec, name));
     await node.forget(this.#stop.signal);
@@ -245,7 +246,7 @@ export class Lab {
       name: `portolan-${name}`,
       names: [apiAddress, apiServiceAddress],
       serviceCIDRs: families.map((family) => servicePrefix[family]),
-      pods: podAccess(folder, name),
+      pods: podAccess(folder, name, this.#servers),
       report,
     };
     const { port: socket } = this.#parts;

@@ -4,7 +4,8 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { signalProcess, spawnInside } from "../kernel/programs.ts";
 import { connectInside } from "../kernel/sockets/tcp.ts";
 import { spawnOnTerminal } from "../kernel/terminal.ts";
@@ -15,10 +16,11 @@ import { parseAddress } from "../net/address.ts";
 import { readGrowing } from "./follow.ts";
 import { logFile, previousLogFile } from "./kubelet/start.ts";
 import { findPlace, type Place, programEnvironment } from "./places.ts";
+import type { Console, RunningContainer, ServerHost } from "./pods/host.ts";
 import type { LabFolder } from "./state.ts";
 
 /** The way to the pods of a lab. */
-export function podAccess(folder: LabFolder, lab: string): PodAccess {
+export function podAccess(folder: LabFolder, lab: string, { running }: ServerHost): PodAccess {
   const placeOf = ({ metadata: { name, namespace = "default" }, spec }: ApiObject): PodFiles => {
     const own = join(folder.pods, `${namespace}.${name}`);
     if (!existsSync(own)) throw new Error(`pod ${name} does not run`);
@@ -35,7 +37,8 @@ export function podAccess(folder: LabFolder, lab: string): PodAccess {
           `previous terminated container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} not found`,
         );
       }
-      return existsSync(file) ? readGrowing(file, follow, signal) : nothing();
+      const ended = previous ? undefined : running.get(file)?.ended;
+      return existsSync(file) ? readGrowing(file, follow && ended !== undefined, signal, ended) : nothing();
     },
     exec({ pod, command, tty }) {
       const { inside, disguise } = placeOf(pod);
@@ -55,6 +58,12 @@ export function podAccess(folder: LabFolder, lab: string): PodAccess {
       if (stdin === null || stdout === null || stderr === null) throw new Error("the program has no pipes");
       return { stdin, stdout, stderr, ...endOf(child, "close") };
     },
+    attach({ pod, container, stdin }) {
+      const file = logFile(placeOf(pod), container);
+      const found = running.get(file);
+      if (found === undefined) throw new Error(`container ${container} does not run`);
+      return found.console === undefined ? attachedToLog(file, found) : attachedTo(found, found.console, stdin);
+    },
     async connect(pod, port) {
       const socket = connectInside(placeOf(pod).inside, loopback, port);
       // For whoever takes it: an error that nobody has listened to yet must not end the lab.
@@ -63,6 +72,52 @@ export function podAccess(folder: LabFolder, lab: string): PodAccess {
       return socket;
     },
   };
+}
+
+/** Bytes that wait for a client that attached; what comes on top is lost to it, for nobody waits for a client to read. */
+const patience = 1 << 20;
+/** Milliseconds in which the last output of a program that has ended is there. */
+const lastWords = 100;
+
+function attachedTo({ ended }: RunningContainer, console: Console, wantsInput: boolean): PodProcess {
+  const { promise: exit, resolve } = Promise.withResolvers<number>();
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const leave = console.listen((piece, isError) => {
+    const stream = isError ? stderr : stdout;
+    if (stream.writableLength < patience) stream.write(piece);
+  });
+  const stdin = wantsInput && console.input !== undefined ? new PassThrough() : undefined;
+  if (console.input !== undefined) stdin?.pipe(console.input, { end: console.once });
+  const kill = () => {
+    leave();
+    for (const stream of [stdin, stdout, stderr]) stream?.end();
+    resolve(0);
+  };
+  // What it said at its end comes in the next moments.
+  void ended.then(() => sleep(lastWords)).then(kill);
+  const { resize } = console;
+  return { stdout, stderr, exit, kill, ...(stdin !== undefined && { stdin }), ...(resize !== undefined && { resize }) };
+}
+
+/** What a container of ours that is no program says from now on: what comes into its log. */
+function attachedToLog(file: string, { ended }: RunningContainer): PodProcess {
+  const { promise: exit, resolve } = Promise.withResolvers<number>();
+  const gone = new AbortController();
+  const stdout = Readable.from(afterFirst(readGrowing(file, true, gone.signal, ended)));
+  const kill = () => {
+    gone.abort();
+    resolve(0);
+  };
+  void ended.then(() => resolve(0));
+  return { stdout, stderr: Readable.from([]), exit, kill };
+}
+
+async function* afterFirst(texts: AsyncIterable<string>): AsyncIterable<string> {
+  let isFirst = true;
+  for await (const text of texts) {
+    if (!isFirst && text !== "") yield text;
+    isFirst = false;
+  }
 }
 
 const loopback = parseAddress("127.0.0.1");

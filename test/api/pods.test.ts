@@ -23,6 +23,13 @@ const access: PodAccess = {
       yield line;
     }
   },
+  attach({ stdin: wantsInput }) {
+    const child = spawn("sh", ["-c", "echo four; cat; echo five"], { stdio: "pipe" });
+    const exit = once(child, "close").then(() => 0);
+    const { stdin, stdout, stderr } = child;
+    if (!wantsInput) stdin.end();
+    return { stdout, stderr, exit, kill: () => child.kill("SIGKILL"), ...(wantsInput && { stdin }) };
+  },
   exec({ command, pod }) {
     const [program = "", ...args] = command;
     if (program === "forbidden") throw new Error("there is no such program in the pod");
@@ -47,7 +54,18 @@ test("kubectl reads logs: whole, the last lines, and as they grow", { skip: with
   assert.equal(await kubectl(["logs", "web"]), "one\ntwo\nthree of web\n");
   assert.equal(await kubectl(["logs", "web", "--tail=1"]), "three of web\n");
   assert.equal(await kubectl(["logs", "web", "--tail=0"]), "");
+  assert.equal(await kubectl(["logs", "web", "--limit-bytes=6"]), "one\ntw");
+  const timed = await tryKubectl(["logs", "web", "--timestamps", "--since=1s", "--tail=1"]);
+  assert.deepEqual([timed.code, timed.stdout], [0, "three of web\n"]);
+  assert.match(timed.stderr, /Warning: logs are kept without times here/);
   assert.equal(await kubectl(["logs", "web", "--follow", "--tail=1"]), "three of web\nfour\nfive\n");
+  const spec = { initContainers: [{ name: "first", image: "i" }], containers: [{ name: "c", image: "i" }] };
+  await kubectl(
+    ["apply", "-f", "-"],
+    JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name: "two" }, spec }),
+  );
+  await kubectl(["wait", "--for=condition=Ready", "pod/two", "--timeout=20s"]);
+  assert.match(await kubectl(["logs", "two", "-c", "first"]), /three of first/);
   assert.match((await tryKubectl(["logs", "web", "-c", "other"])).stderr, /container other is not valid for pod web/);
   assert.match((await tryKubectl(["logs", "web", "--previous"])).stderr, /it was never restarted/);
 });
@@ -72,6 +90,8 @@ for (const [way, env] of Object.entries(ways)) {
     assert.match((await exec(["web", "--", "sh", "-c", "exit 7"])).stderr, /exit code 7/);
     const attached = await tryKubectl(["attach", "web"], "", env);
     assert.deepEqual([attached.code, attached.stdout], [0, "four\nfive\n"], "what is said from then on");
+    const spoken = await tryKubectl(["attach", "-i", "web"], "said\n", env);
+    assert.deepEqual([spoken.code, spoken.stdout], [0, "four\nsaid\nfive\n"], "what is said is heard");
     if (way === "SPDY") return;
     assert.match((await exec(["web", "--", "forbidden"])).stderr, /no such program in the pod/);
     assert.match((await exec(["none", "--", "true"])).stderr, /pods "none" not found/);

@@ -23,6 +23,7 @@ export async function reachInto(lab: TestLab, pod: string, program: string): Pro
   await onTerminal(lab, pod, program);
   await copy(pod, done);
   await forward(lab, program);
+  await talk(lab, program, done);
 }
 
 async function onTerminal(lab: TestLab, pod: string, program: string): Promise<void> {
@@ -100,4 +101,48 @@ async function forward(lab: TestLab, program: string): Promise<void> {
   assert.match(answer, /^HTTP\/1.1 200 [\s\S]*forwarded/);
   child.kill("SIGTERM");
   await lab.kubectl("delete", "pod", "forwarded", "--grace-period=0", "--force");
+}
+
+/** Runs pods that take input, and are gone when they have ended. */
+async function talk(
+  lab: TestLab,
+  program: string,
+  done: (...args: readonly string[]) => Promise<string>,
+): Promise<void> {
+  const run = [program, "run", "talker", "--rm", "--image=x", "--restart=Never"];
+  const script = "while read line; do echo heard $line; done; echo bye";
+  const { out, err } = await lab.run([...run, "-i", "--command", "--", "sh", "-c", script], "one\ntwo\n");
+  assert.match(out, /heard one\nheard two\nbye\n/, err);
+  // With an input, arguments alone are a program, too.
+  const shell = spawnOnTerminal(here, [...run, "-it", "--", "sh"], { env: lab.env });
+  try {
+    let shown = "";
+    shell.output.on("data", (bytes: Buffer) => {
+      shown += bytes.toString();
+    });
+    // Whoever types before kubectl listens is heard by nobody.
+    await eventually(
+      "the shell answers",
+      async () => {
+        if (shown.includes("try pressing")) shell.input.write("echo $((6 * 7))\n");
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return shown;
+      },
+      (now) => now.includes("42\r\n"),
+    );
+    shell.input.write("exit\n");
+    const [code] = (await once(shell.child, "exit")) as [number | null];
+    assert.equal(code, 0, shown);
+  } finally {
+    shell.child.kill("SIGKILL");
+  }
+  const command = ["--command", "--", "sh", "-c", "echo begun; sleep 0.5; echo ended"];
+  await done("run", "sayer", "--image=x", "--restart=Never", ...command);
+  await eventually(
+    "it has begun",
+    () => lab.field("pod sayer", ".status.phase"),
+    (phase) => phase !== "Pending",
+  );
+  assert.equal(await done("logs", "--follow", "sayer"), "begun\nended\n", "a log that is followed ends");
+  await lab.kubectl("delete", "pod", "sayer", "--grace-period=0", "--force");
 }

@@ -36,6 +36,11 @@ export interface PodContainer {
   readonly workingDir: string;
   readonly env: readonly EnvVariable[];
   readonly ports: readonly ContainerPort[];
+  /** True if its program has an input that clients can attach to; `stdinOnce` ends it with the first of them. */
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  /** True if its program runs on a terminal. */
+  readonly tty: boolean;
   readonly startup?: Probe;
   readonly liveness?: Probe;
   readonly readiness?: Probe;
@@ -151,6 +156,9 @@ function readContainer(container: Fields): PodContainer {
       port: numberOf(port.containerPort, 0),
       protocol: textOf(port.protocol) || "TCP",
     })),
+    stdin: container.stdin === true,
+    stdinOnce: container.stdinOnce === true,
+    tty: container.tty === true,
     ...Object.fromEntries(Object.entries(probes).filter(([, probe]) => probe !== undefined)),
     ...(preStop !== undefined && { preStop }),
   };

@@ -1,8 +1,12 @@
 /** Starts containers: programs of this machine, or the server that stands in for an image. */
+import type { ChildProcess } from "node:child_process";
+import { EventEmitter } from "node:events";
 import { existsSync, renameSync } from "node:fs";
-import { signalProcess, spawnInside } from "../../kernel/programs.ts";
+import type { Readable, Writable } from "node:stream";
+import { type Disguise, signalProcess, spawnInside } from "../../kernel/programs.ts";
+import { spawnOnTerminal } from "../../kernel/terminal.ts";
 import { serverSettings } from "../pods/answer.ts";
-import type { RunningContainer, ServerHost } from "../pods/host.ts";
+import type { Console, RunningContainer, ServerHost } from "../pods/host.ts";
 import { BoundedLog } from "../pods/log.ts";
 import type { Sandbox } from "./actions.ts";
 import type { EnvVariable, Pod, PodContainer } from "./pod.ts";
@@ -41,29 +45,50 @@ export function startContainer(
   const env = { ...sandbox.environment, ...environmentOf(container.env, pod, sandbox) };
   const file = logFile(sandbox, container.name);
   if (existsSync(file)) renameSync(file, previousLogFile(sandbox, container.name));
+  const running = begin(pod, node, container, sandbox, servers, env, file);
+  servers.running.set(file, running);
+  void running.ended.then(() => {
+    if (servers.running.get(file) === running) servers.running.delete(file);
+  });
+  return running;
+}
+
+function begin(
+  pod: Pod,
+  node: string,
+  container: PodContainer,
+  sandbox: Sandbox,
+  servers: ServerHost,
+  env: Readonly<Record<string, string>>,
+  file: string,
+): RunningContainer {
   const args = container.args.map((text) => expand(text, env));
-  if (container.command.length === 0) {
+  // A server has no use for an input: with one, the arguments are the program, as for images that name none themselves.
+  if (container.command.length === 0 && !(container.stdin && args.length > 0)) {
     const identity = { pod: pod.name, namespace: pod.namespace, node, container: container.name };
     const settings = serverSettings({ args, env, ports: container.ports });
     return servers.start({ namespace: sandbox.namespace, identity, settings }, file);
   }
   const command = container.command.map((text) => expand(text, env));
-  return startProgram([...command, ...args], { env, cwd: container.workingDir }, sandbox, new BoundedLog(file));
+  return startProgram([...command, ...args], env, container, sandbox, new BoundedLog(file));
 }
 
 function startProgram(
   argv: readonly string[],
-  options: { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
+  env: Readonly<Record<string, string>>,
+  { workingDir: cwd, stdin, stdinOnce: once, tty }: PodContainer,
   { namespace, disguise }: Sandbox,
   log: BoundedLog,
 ): RunningContainer {
-  const child = spawnInside(
-    namespace,
-    argv,
-    { ...options, detached: true, stdio: ["ignore", "pipe", "pipe"] },
-    disguise,
-  );
-  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (piece: Uint8Array) => log.append(piece));
+  const { child, outputs, ...terminal } = tty
+    ? onTerminal(namespace, argv, { cwd, env: { TERM: "xterm", ...env } }, disguise)
+    : onPipes(namespace, argv, { cwd, env }, stdin, disguise);
+  const says = new EventEmitter();
+  for (const [i, stream] of outputs.entries())
+    stream?.on("data", (piece: Uint8Array) => {
+      log.append(piece);
+      says.emit("piece", piece, i === 1);
+    });
   const { promise: ended, resolve } = Promise.withResolvers<number>();
   child.on("error", (error) => {
     log.line(`cannot be started: ${error.message}`);
@@ -73,7 +98,46 @@ function startProgram(
   const send = (signal: NodeJS.Signals) => child.pid !== undefined && signalProcess(-child.pid, signal);
   // What a program leaves behind in its group goes with it.
   void ended.then(() => send("SIGKILL"));
-  return { ended, terminate: () => void send("SIGTERM"), kill: () => void send("SIGKILL") };
+  const { input, resize } = terminal;
+  const console: Console = {
+    once,
+    ...(stdin && input !== undefined && { input }),
+    ...(resize !== undefined && { resize }),
+    listen(listener) {
+      says.on("piece", listener);
+      return () => void says.off("piece", listener);
+    },
+  };
+  return { ended, console, terminate: () => void send("SIGTERM"), kill: () => void send("SIGKILL") };
+}
+
+/** A program that was started, with what it says and, if it listens, its input. */
+interface Started {
+  readonly child: ChildProcess;
+  readonly outputs: readonly (Readable | null)[];
+  readonly input?: Writable;
+  readonly resize?: (columns: number, rows: number) => void;
+}
+
+type Surroundings = { readonly cwd: string; readonly env: Readonly<Record<string, string>> };
+
+function onPipes(
+  namespace: string,
+  argv: readonly string[],
+  options: Surroundings,
+  stdin: boolean,
+  disguise: Disguise,
+): Started {
+  const stdio: ("pipe" | "ignore")[] = [stdin ? "pipe" : "ignore", "pipe", "pipe"];
+  const child = spawnInside(namespace, argv, { ...options, detached: true, stdio }, disguise);
+  // That it does not read is its own affair.
+  child.stdin?.on("error", () => {});
+  return { child, outputs: [child.stdout, child.stderr], ...(child.stdin !== null && { input: child.stdin }) };
+}
+
+function onTerminal(namespace: string, argv: readonly string[], options: Surroundings, disguise: Disguise): Started {
+  const { child, input, output, resize } = spawnOnTerminal(namespace, argv, options, disguise);
+  return { child, outputs: [output], input, resize };
 }
 
 /** A container's own environment variables, with references to earlier ones replaced. */

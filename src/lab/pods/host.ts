@@ -1,11 +1,26 @@
 /** The containers that are served by a thread of ours, for they have an image and no command. */
+import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { ServedPlace } from "./server.ts";
 import type { ServerExit, ServerRequest } from "./thread.ts";
 
+/** What those who attach to a container see of it. */
+export interface Console {
+  /** Its input, where it has one. */
+  readonly input?: Writable;
+  /** True if its input ends with the first client that has attached to it. */
+  readonly once: boolean;
+  /** Tells `listener` what it says from now on. @returns what ends that. */
+  listen(listener: (piece: Uint8Array, isError: boolean) => void): () => void;
+  /** Tells its terminal, if it has one, how large it is. */
+  resize?(columns: number, rows: number): void;
+}
+
 /** A container that runs. */
 export interface RunningContainer {
+  /** Absent for containers that a thread of ours serves. */
+  readonly console?: Console;
   /** Settles with the exit status once it has ended; never rejects. */
   readonly ended: Promise<number>;
   /** Asks it to end. */
@@ -16,6 +31,8 @@ export interface RunningContainer {
 
 /** Serves containers in one thread, begun with the first of them: a server costs a few sockets, no process. */
 export class ServerHost {
+  /** Every container that runs now, served here or a program, by the file of its log. */
+  readonly running = new Map<string, RunningContainer>();
   readonly #exits = new Map<number, (code: number) => void>();
   #worker: Worker | undefined;
   #last = 0;

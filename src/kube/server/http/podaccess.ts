@@ -21,6 +21,14 @@ export interface ExecRequest {
   readonly tty: boolean;
 }
 
+/** Whose container is to be attached to. */
+export interface AttachRequest {
+  readonly pod: ApiObject;
+  readonly container: string;
+  /** True if the client has input for it. */
+  readonly stdin: boolean;
+}
+
 /** A program that runs in a pod. */
 export interface PodProcess {
   /** Absent where it takes no input. */
@@ -29,7 +37,7 @@ export interface PodProcess {
   readonly stderr: Readable;
   /** Its exit status, once it has ended and all its output is there. */
   readonly exit: Promise<number>;
-  /** Ends it: whoever asked for it is gone. */
+  /** Whoever asked for it is gone: ends it, or lets go of it where it was there before. */
   kill(): void;
   /** Tells its terminal, if it has one, how large it is. */
   resize?(columns: number, rows: number): void;
@@ -41,6 +49,11 @@ export interface PodAccess {
   logs(request: LogRequest, signal: AbortSignal): AsyncIterable<string>;
   /** Runs a program. Throws an Error with a sentence if that cannot be done. */
   exec(request: ExecRequest): PodProcess;
+  /**
+   * What a container says from now on, and its input where it takes any. It ends with status 0 when the container does.
+   * Throws an Error with a sentence if it does not run.
+   */
+  attach(request: AttachRequest): PodProcess;
   /** Connects to a port of a pod, as a program in it would. Rejects with an Error with a sentence if that fails. */
   connect(pod: ApiObject, port: number): Promise<Duplex>;
 }

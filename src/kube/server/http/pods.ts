@@ -4,6 +4,7 @@ import type { Api } from "../api.ts";
 import { badRequest } from "../errors.ts";
 import { type ApiObject, listAt, textAt } from "../json.ts";
 import { pod as podKind } from "../kinds/pod.ts";
+import { warn } from "./exchange.ts";
 import { flagOf, numberOf } from "./params.ts";
 import type { PodAccess } from "./podaccess.ts";
 import type { ResourceRoute } from "./route.ts";
@@ -15,14 +16,19 @@ export function findContainer(
   query: URLSearchParams,
 ): { readonly pod: ApiObject; readonly container: string } {
   const pod = api.get(podKind, route.namespace, route.name);
-  const names = listAt(pod, "spec", "containers").map((item) => textAt(item, "name"));
+  const names = namesOf(pod, "containers");
   const asked = query.get("container") ?? "";
   const [first = ""] = names;
   if (asked === "" && names.length > 1) {
     throw badRequest(`a container name must be specified for pod ${route.name}, choose one of: [${names.join(" ")}]`);
   }
-  if (asked !== "" && !names.includes(asked)) throw badRequest(`container ${asked} is not valid for pod ${route.name}`);
+  if (asked !== "" && ![...names, ...namesOf(pod, "initContainers")].includes(asked))
+    throw badRequest(`container ${asked} is not valid for pod ${route.name}`);
   return { pod, container: asked || first };
+}
+
+function namesOf(pod: ApiObject, list: string): readonly string[] {
+  return listAt(pod, "spec", list).map((item) => textAt(item, "name"));
 }
 
 /** Answers `GET .../pods/<name>/log` with plain text. */
@@ -36,6 +42,9 @@ export async function sendLog(
   const { pod, container } = findContainer(api, route, query);
   if (textAt(pod, "spec", "nodeName") === "") throw badRequest(`pod ${route.name} does not have a host assigned`);
   const lines = numberOf(query, "tailLines");
+  let room = numberOf(query, "limitBytes") ?? Number.POSITIVE_INFINITY;
+  if (["timestamps", "sinceSeconds", "sinceTime"].some((name) => ![null, "", "false"].includes(query.get(name))))
+    warn(response, "logs are kept without times here: --timestamps, --since and --since-time change nothing");
   const stop = new AbortController();
   response.on("close", () => stop.abort());
   const request = {
@@ -49,11 +58,13 @@ export async function sendLog(
     for await (const text of access.logs(request, stop.signal)) {
       if (first)
         response.writeHead(200, { "content-type": "text/plain; charset=utf-8", "cache-control": "no-cache, private" });
-      const shown = first && lines !== undefined ? lastLines(text, lines) : text;
+      const shown = firstBytes(first && lines !== undefined ? lastLines(text, lines) : text, room);
+      room -= Buffer.byteLength(shown);
       if (first) response.flushHeaders();
       first = false;
       if (shown !== "" && !response.write(shown)) await drained(response, stop.signal);
       if (stop.signal.aborted) return;
+      if (room <= 0) break;
     }
   } catch (error) {
     if (!first || stop.signal.aborted) throw error;
@@ -70,6 +81,11 @@ export function lastLines(text: string, count: number): string {
   let at = text.endsWith("\n") ? text.length - 1 : text.length;
   for (let i = 0; i < count && at >= 0; i++) at = at === 0 ? -1 : text.lastIndexOf("\n", at - 1);
   return count === 0 ? "" : text.slice(at + 1);
+}
+
+/** The beginning of a text, `count` bytes at most. */
+function firstBytes(text: string, count: number): string {
+  return Buffer.byteLength(text) <= count ? text : Buffer.from(text).toString("utf8", 0, count);
 }
 
 function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 /** `kubectl exec` and `kubectl attach`: programs of pods, with their streams at the client. */
 import type { IncomingMessage } from "node:http";
-import { type Duplex, Readable, type Writable } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import type { Api } from "../../api.ts";
 import { badRequest } from "../../errors.ts";
@@ -51,32 +51,12 @@ export async function startCommand(
   }
   try {
     const program = attach
-      ? attached(access.logs({ pod, container, follow: true, previous: false }, streams.gone))
+      ? access.attach({ pod, container, stdin: wanted.stdin })
       : access.exec({ pod, container, command, tty });
     await run(program, streams, wanted.stdin);
   } catch (error) {
     // Told as the outcome of the command: a client whose connection is refused would try something else, and show that error.
     tell(streams, failure(error instanceof Error ? error.message : String(error), undefined));
-  }
-}
-
-/** A container that runs already: what it says from now on. Containers here have no input. */
-function attached(log: AsyncIterable<string>): PodProcess {
-  const { promise: exit, resolve } = Promise.withResolvers<number>();
-  const stdout = Readable.from(afterFirst(log, () => resolve(0)));
-  const stderr = Readable.from([]);
-  return { stdout, stderr, exit, kill: () => stdout.destroy() };
-}
-
-async function* afterFirst(log: AsyncIterable<string>, done: () => void): AsyncIterable<string> {
-  let first = true;
-  try {
-    for await (const text of log) {
-      if (!first && text !== "") yield text;
-      first = false;
-    }
-  } finally {
-    done();
   }
 }
 
