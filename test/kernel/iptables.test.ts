@@ -37,7 +37,8 @@ for (const variant of variants) {
       xtables = found;
       await flush(xtables);
       mode = await factory.create();
-      assert.deepEqual(await factory.probe(), { able: true });
+      const notes = [`through iptables ${found.version} (${variant})`];
+      assert.deepEqual(await factory.probe(), { able: true, notes });
     });
 
     after(async () => {

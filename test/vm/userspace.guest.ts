@@ -17,7 +17,7 @@ test("a kernel without nat in nf_tables is told so by what it lacks, and modes i
     passedOver[0]?.missing.join() ?? "",
     /nf_tables of this kernel lacks what the rules need: add .* EOPNOTSUPP/,
   );
-  assert.deepEqual(await userspace.probe(), { able: true });
+  assert.equal((await userspace.probe()).able, true);
 });
 
 testFlows(userspace, "replace", "userspace");

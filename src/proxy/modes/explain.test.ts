@@ -3,17 +3,17 @@ import { test } from "node:test";
 import { explainModes, formatExplanation } from "./explain.ts";
 import type { ModeFactory, ModeName } from "./mode.ts";
 
-function factory(name: ModeName, missing: readonly string[], needsProcess = false): ModeFactory {
+function factory(name: ModeName, missing: readonly string[], rest: Partial<ModeFactory> = {}): ModeFactory {
   const never = () => Promise.reject(new Error("not asked for"));
   const probe = async () => (missing.length === 0 ? { able: true as const } : { able: false as const, missing });
-  return { name, probe, create: never, cleanup: never, ...(needsProcess && { needsProcess }) };
+  return { name, probe, create: never, cleanup: never, ...rest };
 }
 
 test("without a name the explanation is of the first mode that can be used, and of what better ones lack", async () => {
   const factories = [
     factory("nftables", ["nf_tables: load the module", "root"]),
     factory("iptables", []),
-    factory("userspace", [], true),
+    factory("userspace", [], { needsProcess: true, probe: async () => ({ able: true, notes: ["in tables"] }) }),
   ];
   const explanation = await explainModes("", factories);
   assert.equal(explanation.chosen, "iptables");
@@ -24,6 +24,7 @@ nftables   no   missing: nf_tables: load the module
                 missing: root
 iptables   yes
 userspace  yes  serves only as long as the agent runs
+                in tables
 
 Mode iptables is used: the configuration names none, and it is the best after nftables, which cannot be used here.
 `,

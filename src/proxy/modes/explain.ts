@@ -32,11 +32,12 @@ export async function explainModes(wanted: string, factories: readonly ModeFacto
   const modes: ExplainedMode[] = [];
   for (const factory of factories) {
     const probe = await factory.probe();
+    const notes = factory.needsProcess ? ["serves only as long as the agent runs"] : [];
     modes.push({
       name: factory.name,
       able: probe.able,
       missing: probe.able ? [] : probe.missing,
-      notes: factory.needsProcess ? ["serves only as long as the agent runs"] : [],
+      notes: [...notes, ...((probe.able && probe.notes) || [])],
     });
   }
   const chosen = modes.find(({ name, able }) => able && (wanted === "" || name === wanted))?.name;

@@ -6,8 +6,13 @@ import type { NodeSettings } from "../../service/settings.ts";
 /** The modes, by the names of KubeProxyConfiguration.mode. */
 export type ModeName = "nftables" | "iptables" | "ipvs" | "userspace" | "ebpf" | "kernelspace";
 
-/** Whether this machine can run a mode; if not, everything that is missing, each with its remedy. */
-export type Probe = { readonly able: true } | { readonly able: false; readonly missing: readonly string[] };
+/**
+ * Whether this machine can run a mode: if so, what to know of it here, such as which of several programs it would use; if
+ * not, everything that is missing, each with its remedy.
+ */
+export type Probe =
+  | { readonly able: true; readonly notes?: readonly string[] }
+  | { readonly able: false; readonly missing: readonly string[] };
 
 /** Everything that a mode must make true. */
 export interface Desired {

@@ -26,8 +26,10 @@ export function iptablesFactory(variant?: Variant, options: Pick<ModeOptions, "g
     name: "iptables",
     async probe() {
       try {
-        const problem = await chooseIptables(variant, await findXtables()).then((xtables) => xtables.problem("IPv4"));
-        return problem === undefined ? { able: true } : { able: false, missing: [problem] };
+        const xtables = await chooseIptables(variant, await findXtables());
+        const problem = await xtables.problem("IPv4");
+        if (problem !== undefined) return { able: false, missing: [problem] };
+        return { able: true, notes: [`through iptables ${xtables.version} (${xtables.variant})`] };
       } catch (error) {
         return { able: false, missing: [error instanceof Error ? error.message : String(error)] };
       }
