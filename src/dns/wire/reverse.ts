@@ -1,6 +1,11 @@
 /** Names of addresses below in-addr.arpa and ip6.arpa (RFC 1035 3.5, RFC 3596 2.5). */
 import { type Address, tryParseAddress } from "../../net/address.ts";
 
+/** True for zones of addresses, in lower case. */
+export function isReverseZone(zone: string): boolean {
+  return /(^|\.)(in-addr|ip6)\.arpa\.$/.test(zone);
+}
+
 /** The address that a reverse name stands for; undefined if it is not a complete one. */
 export function reverseAddress(name: string): Address | undefined {
   if (name.endsWith(".in-addr.arpa.")) {

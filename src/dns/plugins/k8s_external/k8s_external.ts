@@ -1,5 +1,5 @@
 /** Plugin k8s_external: names of Services in zones outside of the cluster, with their external addresses. */
-import { type Address, tryParseAddress } from "../../../net/address.ts";
+import type { Address } from "../../../net/address.ts";
 import { type Stanza, single } from "../../corefile/stanza.ts";
 import {
   type Fallthrough,
@@ -10,13 +10,13 @@ import {
   ServeError,
 } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
-import { reply } from "../../server/reply.ts";
+import { errorReply, reply } from "../../server/reply.ts";
 import type { Site } from "../../server/site.ts";
 import { fallthroughOf, noFallthrough, zonesOf } from "../../server/zones.ts";
 import { RCODE, TYPE } from "../../wire/codes.ts";
 import { labelsOf, longestZone } from "../../wire/names.ts";
 import { type ResourceRecord, record } from "../../wire/record.ts";
-import { reverseAddress } from "../../wire/reverse.ts";
+import { isReverseZone, reverseAddress } from "../../wire/reverse.ts";
 import { addressRecords, joinName, serviceRecords, withoutZone, zoneAsAsked } from "../kubernetes/answers.ts";
 import { KubernetesHandler } from "../kubernetes/kubernetes.ts";
 import { endpointName, isExposed } from "../kubernetes/lookup.ts";
@@ -102,6 +102,7 @@ class External implements Handler {
     const { kubernetes } = this;
     const matched = longestZone(this.#options.zones, query.name);
     if (kubernetes === undefined || matched === undefined) return next(query);
+    if (query.type === TYPE.AXFR || query.type === TYPE.IXFR) return errorReply(query.message, RCODE.REFUSED);
     const zone = zoneAsAsked(query.question.name, matched);
     if (query.name === matched) return this.#apex(query, kubernetes, zone);
     const { apex } = this.#options;
@@ -171,23 +172,62 @@ class External implements Handler {
       if (this.#options.fallthrough(query.name)) return next(query);
       return this.#negative(query, kubernetes, zone, RCODE.NXDOMAIN);
     }
-    const forward = this.#options.zones.find((one) => !/\.arpa\.$/.test(one)) ?? zone;
+    const forward = this.#options.zones.find((one) => !isReverseZone(one)) ?? zone;
     const answer = services.map(({ name, namespace }) =>
       record(query.question.name, "PTR", this.#options.ttl, { host: joinName(`${name}.${namespace}`, forward) }),
     );
     return reply(query.message, { answer });
   }
 
+  transfer(zone: string, serial: number): Iterable<ResourceRecord> | undefined {
+    const { kubernetes } = this;
+    if (kubernetes === undefined || !this.#options.zones.includes(zone) || isReverseZone(zone)) return undefined;
+    const soa = this.#soa(kubernetes, zone);
+    return serial !== 0 && serial === kubernetes.cluster.serial >>> 0 ? [soa] : this.#records(kubernetes, zone, soa);
+  }
+
+  /** All records of a zone, its SOA first and last. */
+  *#records(kubernetes: KubernetesHandler, zone: string, soa: ResourceRecord): Iterable<ResourceRecord> {
+    const { ttl } = this.#options;
+    yield soa;
+    yield* this.#nameServer(kubernetes, zone);
+    for (const { name, namespace, ports } of kubernetes.cluster.directory.services()) {
+      const base = `${name}.${namespace}`;
+      const found = this.#find(kubernetes, base);
+      if (found === undefined) continue;
+      const owner = joinName(base, zone);
+      const [host] = found.hosts;
+      if (host !== undefined && found.targets.length === 0) yield record(owner, "CNAME", ttl, { host });
+      yield* addressRecords(owner, "A", ttl, found.targets);
+      yield* addressRecords(owner, "AAAA", ttl, found.targets);
+      for (const { name: port, protocol } of ports) {
+        const label = `_${port}._${protocol.toLowerCase()}.${base}`;
+        const served = port === "" ? undefined : this.#find(kubernetes, label.toLowerCase());
+        if (served === undefined) continue;
+        const { answer, additional } = serviceRecords(joinName(label, zone), zone, ttl, served.targets);
+        yield* answer;
+        // Endpoints have names of their own; the Service's was given above.
+        yield* additional.filter((one) => one.name !== owner);
+      }
+    }
+    yield soa;
+  }
+
   /** The zone itself: its SOA and its one name server. */
   #apex(query: Query, kubernetes: KubernetesHandler, zone: string): Outcome {
-    const { apex, ttl } = this.#options;
     if (query.type === TYPE.SOA) return reply(query.message, { answer: [this.#soa(kubernetes, zone)] });
     if (query.type !== TYPE.NS) return this.#negative(query, kubernetes, zone, RCODE.NOERROR);
+    const [server, ...additional] = this.#nameServer(kubernetes, zone);
+    return reply(query.message, { answer: [server], additional });
+  }
+
+  /** The NS record of a zone, and the addresses of its name server. */
+  #nameServer(kubernetes: KubernetesHandler, zone: string): readonly [ResourceRecord, ...ResourceRecord[]] {
+    const { apex, ttl } = this.#options;
     const host = joinName(`ns1.${apex}`, zone);
-    const additional = this.#ownAddresses().map((address) =>
-      record(host, address.includes(":") ? "AAAA" : "A", ttl, { address }),
-    );
-    return reply(query.message, { answer: [record(zone, "NS", ttl, { host })], additional });
+    const items = kubernetes.externalAddresses().map((address) => ({ address }));
+    const addresses = [...addressRecords(host, "A", ttl, items), ...addressRecords(host, "AAAA", ttl, items)];
+    return [record(zone, "NS", ttl, { host }), ...addresses];
   }
 
   /** The name server's own name. */
@@ -196,17 +236,12 @@ class External implements Handler {
     if (base !== `ns1.${apex}`) {
       return this.#negative(query, kubernetes, zone, base === apex ? RCODE.NOERROR : RCODE.NXDOMAIN);
     }
-    const items = this.#ownAddresses().map((address) => ({ address }));
+    const items = kubernetes.externalAddresses().map((address) => ({ address }));
     const type = query.type === TYPE.A ? "A" : query.type === TYPE.AAAA ? "AAAA" : undefined;
     const answer = type === undefined ? [] : addressRecords(query.question.name, type, ttl, items);
     return answer.length > 0
       ? reply(query.message, { answer })
       : this.#negative(query, kubernetes, zone, RCODE.NOERROR);
-  }
-
-  /** The addresses at which this server is asked from outside: those that it is bound to. */
-  #ownAddresses(): readonly Address[] {
-    return this.#site.settings.bind.flatMap((text) => tryParseAddress(text) ?? []);
   }
 
   #negative(query: Query, kubernetes: KubernetesHandler, zone: string, rcode: number): Outcome {

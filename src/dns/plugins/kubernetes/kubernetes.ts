@@ -278,6 +278,16 @@ export class KubernetesHandler implements Handler {
     return servers;
   }
 
+  /** The addresses at which this server is asked from outside: of its Services' load balancers, otherwise its own. */
+  externalAddresses(): readonly Address[] {
+    const { directory } = this.cluster;
+    const own = localAddresses(this.#site);
+    const ofServices = own
+      .flatMap((address) => directory.slicesByEndpointIP(address))
+      .flatMap(({ service, namespace }) => directory.service(`${service}.${namespace}`)?.externalIPs ?? []);
+    return ofServices.length > 0 ? [...new Set(ofServices)] : own;
+  }
+
   #ownItems(): readonly { readonly address: Address; readonly port: number; readonly target: string }[] {
     return [...this.#nameServerAddresses(this.options.primaryZone).values()]
       .flat()

@@ -3,6 +3,7 @@ import type { Stanza } from "../../corefile/stanza.ts";
 import type { Fallthrough } from "../../server/plugin.ts";
 import type { Connection, Site } from "../../server/site.ts";
 import { fallthroughOf, noFallthrough, zonesOf } from "../../server/zones.ts";
+import { isReverseZone } from "../../wire/reverse.ts";
 import type { LookupOptions, PodMode } from "./lookup.ts";
 
 /** What a stanza says. */
@@ -35,7 +36,7 @@ const defaultStartupTimeout = 5000;
  */
 export function parseOptions(stanza: Stanza, site: Site): KubernetesOptions {
   const zones = zonesOf(stanza, stanza.args, site);
-  const primaryZone = zones.find((zone) => !/(^|\.)(in-addr|ip6)\.arpa\.$/.test(zone));
+  const primaryZone = zones.find((zone) => !isReverseZone(zone));
   if (primaryZone === undefined) throw stanza.error("a zone that is not a reverse zone must be used");
   let endpoint: Connection["endpoint"];
   let tls: Connection["tls"];
