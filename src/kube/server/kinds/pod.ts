@@ -2,11 +2,12 @@
 import { duplicate, invalid, notSupported, type Problem, required } from "../errors.ts";
 import { isObject, type JsonObject, listAt, numberAt, objectAt, sameJson, textAt, without } from "../json.ts";
 import { listBy, long, of, opaque, str, struct, time } from "../schema/schema.ts";
-import { age, ageColumn, column, nameColumn } from "./columns.ts";
+import { ageColumn, column, nameColumn } from "./columns.ts";
 import { containerStatus } from "./container.ts";
 import { defineKind, objectSchema } from "./kind.ts";
 import { isDnsLabel, notDnsLabel } from "./meta.ts";
 import { podSpec, preparePodSpec } from "./podspec.ts";
+import { podState, readyContainers, restarts } from "./podstate.ts";
 
 const core = "io.k8s.api.core.v1";
 
@@ -59,34 +60,7 @@ const podStatus = struct(`${core}.PodStatus`, "How a pod is. Written by its node
   resources: opaque("What it has."),
 });
 
-/** The container statuses of a pod. */
-function statuses(pod: JsonObject): readonly JsonObject[] {
-  return listAt(pod, "status", "containerStatuses").filter(isObject);
-}
-
-/** The word that `kubectl get pods` shows: the phase, or what is better to know. */
-export function podState(pod: JsonObject): string {
-  if (textAt(pod, "metadata", "deletionTimestamp") !== "") return "Terminating";
-  for (const status of statuses(pod).toReversed()) {
-    const waiting = textAt(status, "state", "waiting", "reason");
-    if (waiting !== "") return waiting;
-    const terminated = objectAt(status, "state", "terminated");
-    if (Object.keys(terminated).length > 0)
-      return textAt(terminated, "reason") || `ExitCode:${numberAt(terminated, ["exitCode"])}`;
-  }
-  return textAt(pod, "status", "reason") || textAt(pod, "status", "phase") || "Unknown";
-}
-
 const total = (pod: JsonObject) => listAt(pod, "spec", "containers").length;
-
-function restarts(pod: JsonObject, now: number): string {
-  const sum = statuses(pod).reduce((all, status) => all + numberAt(status, ["restartCount"]), 0);
-  const last = statuses(pod)
-    .map((status) => textAt(status, "lastState", "terminated", "finishedAt"))
-    .sort()
-    .at(-1);
-  return sum === 0 || last === undefined || last === "" ? String(sum) : `${sum} (${age(last, now)} ago)`;
-}
 
 /** What is wrong with the specification of a pod, also as a template. */
 export function validatePodSpec(spec: JsonObject, field: string): readonly Problem[] {
@@ -192,7 +166,7 @@ export const pod = defineKind({
   columns: [
     nameColumn,
     column("Ready", "Containers that are ready, of all.", (object) => {
-      return `${statuses(object).filter((status) => status.ready === true).length}/${total(object)}`;
+      return `${readyContainers(object)}/${total(object)}`;
     }),
     column("Status", "What it is doing.", podState),
     column("Restarts", "How often its containers were restarted.", restarts),

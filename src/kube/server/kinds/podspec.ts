@@ -11,6 +11,7 @@ import {
   oneOf,
   opaque,
   quantities,
+  quantity,
   selector,
   str,
   strings,
@@ -23,15 +24,48 @@ const core = "io.k8s.api.core.v1";
 
 const source = (what: string) => opaque(`${what}: kept as it is.`);
 
+const keyToPath = struct(
+  `${core}.KeyToPath`,
+  "A key as a file.",
+  { key: str("The key."), path: str("Path of the file in the volume."), mode: int("Permissions of the file.") },
+  { required: ["key", "path"] },
+);
+
+const keys = {
+  items: list(keyToPath, "Which keys, and where; all of them unless given."),
+  defaultMode: int("Permissions of the files.", 0o644),
+  optional: bool("True if it may be missing."),
+};
+
 const volume = struct(
   `${core}.Volume`,
   "A directory that containers can see. One of the members besides name says where it comes from.",
   {
     name: str("Name, unique in the pod."),
-    emptyDir: opaque("An empty directory that lives as long as the pod."),
-    hostPath: opaque("A path of the node."),
-    configMap: opaque("The keys of a ConfigMap as files."),
-    secret: opaque("The keys of a Secret as files."),
+    emptyDir: of(
+      struct(`${core}.EmptyDirVolumeSource`, "An empty directory.", {
+        medium: str("Memory, or empty for the node's disk."),
+        sizeLimit: quantity("How much it may hold."),
+      }),
+      "An empty directory that lives as long as the pod.",
+    ),
+    hostPath: of(
+      struct(
+        `${core}.HostPathVolumeSource`,
+        "A path of the node.",
+        { path: str("The path."), type: str("What must be there: Directory, File, Socket and others.", "") },
+        { required: ["path"] },
+      ),
+      "A path of the node.",
+    ),
+    configMap: of(
+      struct(`${core}.ConfigMapVolumeSource`, "A ConfigMap.", { name: str("Name of the ConfigMap."), ...keys }),
+      "The keys of a ConfigMap as files.",
+    ),
+    secret: of(
+      struct(`${core}.SecretVolumeSource`, "A Secret.", { secretName: str("Name of the Secret."), ...keys }),
+      "The keys of a Secret as files.",
+    ),
     downwardAPI: opaque("Fields of the pod as files."),
     projected: opaque("Several of these in one directory."),
     persistentVolumeClaim: source("A claim"),

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { namespace } from "../kinds/cluster.ts";
 import { configMap } from "../kinds/config.ts";
 import { kinds } from "../kinds/index.ts";
+import { pod } from "../kinds/pod.ts";
 import { service } from "../kinds/service.ts";
 import type { Schema } from "../schema/schema.ts";
 import { decodeProtobuf } from "./decode.ts";
@@ -55,6 +56,20 @@ test("objects are read by the numbers of their fields, without the zeros that me
     ]),
   );
   assert.deepEqual(decodeProtobuf(configMap.schema, data).data, { k: "v", empty: "" });
+});
+
+test("volumes of a pod are read, as kubectl debug sends them for a node", () => {
+  const host = Buffer.concat([text(1, "host-root"), field(2, field(1, text(1, "/"), text(2, "")))]);
+  const map = Buffer.concat([text(1, "map"), field(2, field(19, field(1, text(1, "c")), number(3, 0)))]);
+  const spec = Buffer.concat([field(1, host), field(1, map), field(1, text(1, "empty"), field(2, field(2)))]);
+  const read = decodeProtobuf(pod.schema, object("Pod", field(2, spec)));
+  assert.deepEqual(read.spec, {
+    volumes: [
+      { name: "host-root", hostPath: { path: "/", type: "" } },
+      { name: "map", configMap: { name: "c", defaultMode: 0 } },
+      { name: "empty", emptyDir: {} },
+    ],
+  });
 });
 
 test("a number of 64 bits keeps its sign", () => {

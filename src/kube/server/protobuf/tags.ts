@@ -50,6 +50,8 @@ export const fieldNumbers: Readonly<Record<string, string>> = {
     "1:name 2:image 3:command 4:args 5:workingDir 6:ports 19:envFrom 7:env 8:resources 23:resizePolicy 24:restartPolicy? 9:volumeMounts 21:volumeDevices 10:livenessProbe 11:readinessProbe 22:startupProbe 12:lifecycle 13:terminationMessagePath 20:terminationMessagePolicy 14:imagePullPolicy 15:securityContext 16:stdin 17:stdinOnce 18:tty",
   "io.k8s.api.core.v1.ContainerPort": "1:name 2:hostPort 3:containerPort 4:protocol 5:hostIP",
   "io.k8s.api.core.v1.ContainerResizePolicy": "1:resourceName 2:restartPolicy",
+  "io.k8s.api.core.v1.ConfigMapVolumeSource":
+    "1:@io.k8s.api.core.v1.LocalObjectReference 2:items 3:defaultMode? 4:optional?",
   "io.k8s.api.core.v1.ContainerState": "1:waiting 2:running 3:terminated",
   "io.k8s.api.core.v1.ContainerStateRunning": "1:startedAt",
   "io.k8s.api.core.v1.ContainerStateTerminated":
@@ -57,6 +59,7 @@ export const fieldNumbers: Readonly<Record<string, string>> = {
   "io.k8s.api.core.v1.ContainerStateWaiting": "1:reason 2:message",
   "io.k8s.api.core.v1.ContainerStatus":
     "1:name 2:state 3:lastState 4:ready 5:restartCount 6:image 7:imageID 8:containerID 9:started? 10:allocatedResources 11:resources 12:volumeMounts 13:user 14:allocatedResourcesStatus 15:stopSignal?",
+  "io.k8s.api.core.v1.EmptyDirVolumeSource": "1:medium 2:sizeLimit",
   "io.k8s.api.core.v1.EndpointAddress": "1:ip 3:hostname 4:nodeName? 2:targetRef",
   "io.k8s.api.core.v1.EndpointPort": "1:name 2:port 3:protocol 4:appProtocol?",
   "io.k8s.api.core.v1.EndpointSubset": "1:addresses 2:notReadyAddresses 3:ports",
@@ -77,6 +80,8 @@ export const fieldNumbers: Readonly<Record<string, string>> = {
   "io.k8s.api.core.v1.HTTPHeader": "1:name 2:value",
   "io.k8s.api.core.v1.HostAlias": "1:ip 2:hostnames",
   "io.k8s.api.core.v1.HostIP": "1:ip",
+  "io.k8s.api.core.v1.HostPathVolumeSource": "1:path 2:type?",
+  "io.k8s.api.core.v1.KeyToPath": "1:key 2:path 3:mode?",
   "io.k8s.api.core.v1.Lifecycle": "1:postStart 2:preStop 3:stopSignal?",
   "io.k8s.api.core.v1.LifecycleHandler": "1:exec 2:httpGet 3:tcpSocket 4:sleep",
   "io.k8s.api.core.v1.LoadBalancerIngress": "1:ip 2:hostname 3:ipMode? 4:ports",
@@ -121,6 +126,7 @@ export const fieldNumbers: Readonly<Record<string, string>> = {
   "io.k8s.api.core.v1.Secret": "1:metadata 5:immutable? 2:data 4:stringData 3:type",
   "io.k8s.api.core.v1.SecretEnvSource": "1:@io.k8s.api.core.v1.LocalObjectReference 2:optional?",
   "io.k8s.api.core.v1.SecretKeySelector": "1:@io.k8s.api.core.v1.LocalObjectReference 2:key 3:optional?",
+  "io.k8s.api.core.v1.SecretVolumeSource": "1:secretName 2:items 3:defaultMode? 4:optional?",
   "io.k8s.api.core.v1.SecurityContext":
     "1:capabilities 2:privileged? 3:seLinuxOptions 10:windowsOptions 4:runAsUser? 8:runAsGroup? 5:runAsNonRoot? 6:readOnlyRootFilesystem? 7:allowPrivilegeEscalation? 9:procMount? 11:seccompProfile 12:appArmorProfile",
   "io.k8s.api.core.v1.Service": "1:metadata 2:spec 3:status",
