@@ -60,13 +60,13 @@ test("objects are read by the numbers of their fields, without the zeros that me
 
 test("volumes of a pod are read, as kubectl debug sends them for a node", () => {
   const host = Buffer.concat([text(1, "host-root"), field(2, field(1, text(1, "/"), text(2, "")))]);
-  const map = Buffer.concat([text(1, "map"), field(2, field(19, field(1, text(1, "c")), number(3, 0)))]);
-  const spec = Buffer.concat([field(1, host), field(1, map), field(1, text(1, "empty"), field(2, field(2)))]);
+  const secret = Buffer.concat([text(1, "secret"), field(2, field(6, text(1, "s"), number(3, 0)))]);
+  const spec = Buffer.concat([field(1, host), field(1, secret), field(1, text(1, "empty"), field(2, field(2)))]);
   const read = decodeProtobuf(pod.schema, object("Pod", field(2, spec)));
   assert.deepEqual(read.spec, {
     volumes: [
       { name: "host-root", hostPath: { path: "/", type: "" } },
-      { name: "map", configMap: { name: "c", defaultMode: 0 } },
+      { name: "secret", secret: { secretName: "s", defaultMode: 0 } },
       { name: "empty", emptyDir: {} },
     ],
   });
