@@ -11,7 +11,11 @@ import { dnsExplain } from "./dnsexplain.ts";
 import { programVersion } from "./version.ts";
 
 const flags = {
-  conf: stringFlag("", { help: "The Corefile. Without it, ./Corefile, or a server that answers whoami." }, "file"),
+  conf: stringFlag(
+    "",
+    { help: "The Corefile; stdin: standard input. Without it, ./Corefile, or a server that answers whoami." },
+    "file",
+  ),
   "dns.port": intFlag(53, { help: "The port of server blocks that name none." }),
   p: intFlag(53, { help: "The same as -dns.port." }),
   pidfile: stringFlag("", { help: "A file to write the process id to." }, "file"),

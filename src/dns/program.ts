@@ -15,7 +15,7 @@ import { requestMetricsOf } from "./plugins/prometheus/prometheus.ts";
 import { secureRandom } from "./random.ts";
 import { HttpPool } from "./server/http.ts";
 import { type CorefileText, Instance } from "./server/instance.ts";
-import { isMissing, makeLog } from "./server/log.ts";
+import { isMissing, makeLog, messageOf } from "./server/log.ts";
 import { Metrics, timeBuckets } from "./server/metrics.ts";
 import { DnsServer, type ServerOptions } from "./server/server.ts";
 import type { Connection, Environment } from "./server/site.ts";
@@ -112,12 +112,19 @@ function serverOptions(
   };
 }
 
+/** How a Corefile from standard input is named, on the command line and in messages. */
+const standardInput = "stdin";
+/** What came from standard input: it can be read once. */
+let inputText: string | undefined;
+
 function readCorefile({ corefile, optional }: DnsProgramOptions): CorefileText {
   try {
-    return { path: corefile, text: readFileSync(corefile, "utf8") };
+    if (corefile !== standardInput) return { path: corefile, text: readFileSync(corefile, "utf8") };
+    inputText ??= readFileSync(0, "utf8");
+    return { path: corefile, text: inputText };
   } catch (error) {
     if (isMissing(error) && optional) return { path: corefile, text: defaultCorefile };
-    throw error;
+    throw new Error(`the Corefile ${corefile} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,6 +75,9 @@ test("the command tells what happens to a name of a directory of manifests", () 
       () => run(process.execPath, main, "dns", "explain", ...common, "-from", "shop/web-1", "web"),
       /there is no pod shop\/web-1/,
     );
+    const input = '. {\n template IN A {\n answer "{{ .Name }} 60 A 192.0.2.1"\n }\n}\n';
+    const piped = [main, "dns", "explain", "-conf", "stdin", "a.", "A"];
+    assert.match(execFileSync(process.execPath, piped, { input, encoding: "utf8" }), /= a\. 60 IN A 192\.0\.2\.1/);
     assert.match(run(process.execPath, main, "dns", "explain", "-h"), /^portolan dns explain: /);
   } finally {
     rmSync(directory, { recursive: true });

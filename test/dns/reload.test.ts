@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
+import { createServer } from "node:net";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { TYPE } from "../../src/dns/wire/codes.ts";
@@ -24,7 +25,11 @@ test("a new Corefile is taken over without losing a query, a bad one is refused"
     server.child.kill("SIGUSR1");
     await server.until(/Unknown directive 'nonsense'/);
     assert.equal(dig(port, "a.example.").length, 1);
+    const holder = createServer().listen(other, "127.0.0.1");
     server.write("Corefile", block(port, erratic) + block(other, erratic));
+    server.child.kill("SIGUSR1");
+    await server.until(/cannot listen at tcp dns:.*EADDRINUSE.*\(another program has the port/);
+    holder.close();
     server.child.kill("SIGUSR1");
     await server.until(/Reloading complete/);
     assert.equal(dig(other, "a.example.").length, 1);

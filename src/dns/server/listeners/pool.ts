@@ -1,7 +1,7 @@
 /** The open ports of a server. They are handed from one instance to the next, so that a reload drops no query. */
 import type { Counter, Family } from "../../../telemetry/metrics.ts";
 import type { Dispatcher } from "../dispatch.ts";
-import type { DnsLog } from "../log.ts";
+import { type DnsLog, messageOf } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Settings } from "../site.ts";
 import { listenGrpc } from "./grpc.ts";
@@ -78,7 +78,15 @@ export class ListenerPool {
     await Promise.all(open.map((listener) => listener.close()));
   }
 
-  #listen(key: string, wanted: Wanted, opened: ReadonlyMap<string, Listener>): Promise<Listener> {
+  async #listen(key: string, wanted: Wanted, opened: ReadonlyMap<string, Listener>): Promise<Listener> {
+    try {
+      return await this.#openPort(key, wanted, opened);
+    } catch (error) {
+      throw new Error(`cannot listen at ${key}: ${messageOf(error)}${remedyFor(error)}`, { cause: error });
+    }
+  }
+
+  #openPort(key: string, wanted: Wanted, opened: ReadonlyMap<string, Listener>): Promise<Listener> {
     const context = { settings: wanted.settings, log: this.#log };
     if (wanted.transport === "https") {
       const server = formatListen(wanted);
@@ -99,4 +107,17 @@ function keysOf(wanted: Wanted): readonly string[] {
   const address = formatListen(wanted);
   if (wanted.transport === "dns") return [`tcp ${address}`, `udp ${address}`];
   return [`${wanted.settings.tls === undefined ? "plain" : "secure"} ${address}`];
+}
+
+const remedies: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another program has the port: end it, or name another port in the Corefile or with -dns.port",
+  EACCES: "ports below 1024 are for root and programs with CAP_NET_BIND_SERVICE",
+  EADDRNOTAVAIL: "no interface of this machine has the address: see plugin bind",
+};
+
+/** What can be done about an error of listening, after a colon; empty where that is not known. */
+function remedyFor(error: unknown): string {
+  const code = /\bE[A-Z]+\b/.exec(messageOf(error))?.[0] ?? "";
+  const remedy = Object.hasOwn(remedies, code) ? remedies[code] : undefined;
+  return remedy === undefined ? "" : ` (${remedy})`;
 }
