@@ -141,9 +141,10 @@ test("the first signal lets requests finish for a second, the second one ends th
   const busyAgent = async () => {
     const agent = await machine.start("--manifests", machine.directory, "--profiling");
     const request = machine.get("http://127.0.0.1:10249/debug/pprof/profile?seconds=30");
-    await eventually(
-      "the request is under way",
-      () => machine.exec("ss", "-Htn", "state", "established", "sport", "10249") !== "",
+    // The request has come, and nothing of it waits to be read.
+    const read = /^0 .*users:.*bytes_received:/s;
+    await eventually("the request is under way", () =>
+      read.test(machine.exec("ss", "-Htnpi", "state", "established", "sport", "10249")),
     );
     return { agent, request, started: performance.now() };
   };
