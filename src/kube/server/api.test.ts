@@ -122,6 +122,23 @@ test("a range that is used up says so, and goes on once something is given back"
   checkAllocations(api);
 });
 
+test("a cluster IP that is there cannot be changed, whichever of its two fields says so", (t) => {
+  const api = openApi(t);
+  const spec = { ports: [{ port: 80 }] };
+  api.create(service, "default", { metadata: { name: "a" }, spec: { ...spec, clusterIP: "10.96.0.5" } }, internal);
+  api.create(service, "default", { metadata: { name: "h" }, spec: { ...spec, clusterIP: "None" } }, internal);
+  const patch = (name: string, wanted: JsonObject) =>
+    api.patch(service, "default", name, { type: "merge", body: { spec: wanted }, force: false }, "", internal);
+  const fixed = (value: string) => new RegExp(`spec.clusterIPs\\[0\\]: .*\\["${value}".*\\]: may not change once set`);
+  for (const name of ["a", "h"]) {
+    assert.throws(() => patch(name, { clusterIP: "10.96.0.6" }), fixed("10.96.0.6"));
+    assert.throws(() => patch(name, { clusterIPs: ["10.96.0.6"] }), /first value must match|may not change once set/);
+  }
+  assert.throws(() => patch("a", { clusterIP: "None" }), fixed("None"));
+  for (const same of [{ clusterIP: "" }, { clusterIP: null }, { clusterIP: "10.96.0.5" }, { clusterIPs: null }])
+    assert.equal(textAt(patch("a", same), "spec", "clusterIP"), "10.96.0.5");
+});
+
 test("generations count what is wanted, not what is", (t) => {
   const api = openApi(t);
   const template = { metadata: { labels: { a: "b" } }, spec: { containers: [{ name: "c", image: "i" }] } };

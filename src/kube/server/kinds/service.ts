@@ -1,5 +1,15 @@
 /** Services: their description, defaults and table. What is allowed of them is in servicerules.ts. */
-import { isObject, type Json, type JsonObject, listAt, numberAt, objectAt, textAt, without } from "../json.ts";
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  listAt,
+  numberAt,
+  objectAt,
+  sameJson,
+  textAt,
+  without,
+} from "../json.ts";
 import {
   bool,
   int,
@@ -171,6 +181,9 @@ function keepAllocated(spec: JsonObject, previous: JsonObject): JsonObject {
     if (first === "") next = { ...next, clusterIP: previous.clusterIP, clusterIPs: previous.clusterIPs };
     else if (spec.clusterIPs === undefined && first === textAt(previous, "clusterIP"))
       next = { ...next, clusterIPs: previous.clusterIPs };
+    else if (first !== textAt(previous, "clusterIP") && sameJson(spec.clusterIPs, previous.clusterIPs))
+      // Whoever changes the one means the other, too, and is told that it cannot change.
+      next = { ...next, clusterIPs: [first, ...listAt(spec, "clusterIPs").slice(1)] };
     if (spec.ipFamilies === undefined) next = { ...next, ipFamilies: previous.ipFamilies };
     if (spec.ipFamilyPolicy === undefined) next = { ...next, ipFamilyPolicy: previous.ipFamilyPolicy };
   }
