@@ -65,8 +65,10 @@ export class ServiceAllocator {
       if (choice.problems !== undefined) throw invalidObject(serviceKind, name, choice.problems);
       next.ipFamilies = [...choice.families];
       next.ipFamilyPolicy = choice.policy;
-      if (textAt(spec, "clusterIP") === "None") next.clusterIPs = ["None"];
-      else {
+      if (textAt(spec, "clusterIP") === "None") {
+        // What was asked for besides is looked at by validation.
+        if (listAt(spec, "clusterIPs").length === 0) next.clusterIPs = ["None"];
+      } else {
         const ips = this.#addresses(spec, choice.families, owned, taken, problems);
         next.clusterIPs = ips;
         next.clusterIP = ips[0];
