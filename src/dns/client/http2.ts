@@ -83,12 +83,17 @@ class Session {
 
   request(head: OutgoingHttpHeaders, body: Uint8Array | undefined, timeout: number): Promise<Response> {
     return new Promise((resolve, reject) => {
-      const stream = this.#connected().request(head, { endStream: body === undefined });
+      const session = this.#connected();
+      const stream = session.request(head, { endStream: body === undefined });
       const parts: Buffer[] = [];
       let length = 0;
       let headers: Response["headers"] = {};
       let trailers: IncomingHttpHeaders = {};
-      const timer = setTimeout(() => stream.destroy(new Error("http2: i/o timeout")), timeout);
+      const timer = setTimeout(() => {
+        // The other side may be gone without a word, and nothing would tell for a quarter of an hour.
+        if (this.#session === session) this.close();
+        stream.destroy(new Error("http2: i/o timeout"));
+      }, timeout);
       stream.on("response", (received) => {
         headers = received;
       });

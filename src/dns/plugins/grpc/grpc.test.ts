@@ -5,14 +5,14 @@ import { createServer, type Http2Server, type ServerHttp2Stream } from "node:htt
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { grpcPath } from "../../client/http2.ts";
+import { grpcExchange, grpcPath } from "../../client/http2.ts";
 import { loadOnly, serve } from "../../testing.ts";
 import { frame, unframe } from "../../wire/grpc.ts";
-import { decodeMessage, encodeCopy } from "../../wire/message.ts";
+import { decodeMessage, encodeCopy, makeQuery } from "../../wire/message.ts";
 import { parseRecord } from "../../wire/parse.ts";
 import { Writer } from "../../wire/writer.ts";
 
-/** A server that answers names by their first label: `ok`, `none` (NXDOMAIN), `fail` (an error of gRPC), `junk`. */
+/** A server that answers names by their first label: `ok`, `none` (NXDOMAIN), `fail` (an error of gRPC), `junk`, `hang`. */
 let server: Http2Server;
 let port: number;
 const asked: string[] = [];
@@ -41,6 +41,7 @@ function answer(stream: ServerHttp2Stream, body: Buffer): void {
   const name = query.questions[0]?.name ?? "";
   const [kind] = name.split(".");
   asked.push(name);
+  if (kind === "hang") return;
   const reply = {
     ...query,
     qr: true,
@@ -53,6 +54,20 @@ function answer(stream: ServerHttp2Stream, body: Buffer): void {
   if (kind === "junk") stream.end(Buffer.from("junk"));
   else stream.end(frame(encodeCopy(new Writer(), reply)));
 }
+
+test("after a query that was not answered in time, the next one has a connection of its own", async () => {
+  let sessions = 0;
+  const count = () => sessions++;
+  server.on("session", count);
+  const exchange = grpcExchange({ address: "127.0.0.1", port });
+  const ask = (name: string, time: number) => exchange.ask(encodeCopy(new Writer(), makeQuery(7, name, 1)), time);
+  await ask("ok.example.", 3000);
+  await assert.rejects(ask("hang.example.", 50), /i\/o timeout/);
+  await ask("ok.example.", 3000);
+  exchange.close();
+  server.off("session", count);
+  assert.equal(sessions, 2);
+});
 
 const corefile = (to: string, properties = "") => `. {\n errors\n grpc . ${to} {\n ${properties}\n }\n whoami\n}`;
 

@@ -27,7 +27,7 @@ import { transferRecords } from "./transfer.ts";
 const specificationVersion = "1.1.0";
 const versionTtl = 28800;
 /** Aliases that are followed within the cluster. */
-const maxAliases = 8;
+const maxAliases = 10;
 
 /** The plugin. */
 export const kubernetes: Plugin = {
