@@ -29,6 +29,13 @@ test("endpoints in Portolan's table that no slice has are found, and those that 
   assert.deepEqual(found(withNftables({ sets: [endpoints(["0af401021f900000"])] }), { slices }), []);
 });
 
+test("a Service none of whose endpoints is in Portolan's map is found", () => {
+  const facts = withNftables({ sets: [endpoints([])] });
+  assert.deepEqual(found(facts), ["unserved-service: Portolan's table ip portolan"]);
+  const some = withNftables({ sets: [endpoints(["0af401021f900000"])] });
+  assert.deepEqual(found(some), []);
+});
+
 test("endpoints in kube-proxy's table that no slice has are found, with affinity and without", () => {
   const kubeProxy = { family: "ip", table: "kube-proxy" };
   const map = (data: string) => ({

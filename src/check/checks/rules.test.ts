@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress } from "../../net/address.ts";
+import { endpointChain, serviceChains } from "../../proxy/modes/iptables/names.ts";
 import { found, fromPrefix, healthyNode, messages, podOf, service, slice, withNftables } from "../testing.ts";
 
 test("a node without any rules for Services is found, unless Cilium serves", () => {
@@ -36,8 +37,41 @@ test("a Service that the proxy does not know is found", () => {
   const objects = { services: [service({}), other], slices: [slice({}), slice({ name: "other-1", service: "other" })] };
   assert.match(
     messages({}, objects),
-    /has no rules for 1 of 2 Services, though they have endpoints: service shop\/other/,
+    /leads to no endpoint for 1 of 2 Services, though they have some: service shop\/other/,
   );
+});
+
+test("in iptables, a Service that is not led to, or whose chains are empty, is found", () => {
+  const name = { namespace: "shop", name: "web", port: "", protocol: "TCP" } as const;
+  const { cluster, external } = serviceChains(name);
+  const behind = ["10.244.1.2", "10.244.2.2"].map((address) =>
+    endpointChain(name, { address: parseAddress(address), port: 8080, local: false }),
+  );
+  const whole: Readonly<Record<string, readonly string[]>> = {
+    "KUBE-SERVICES": [`-d 10.96.0.10/32 -j ${cluster}`, "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS"],
+    "KUBE-NODEPORTS": [`-p tcp -m tcp --dport 30080 -j ${external}`],
+    [external]: [`-j ${cluster}`],
+    [cluster]: behind.map((chain) => `-j ${chain}`),
+    ...Object.fromEntries(behind.map((chain) => [chain, ["-j DNAT --to-destination 10.244.1.2:8080"]])),
+  };
+  const services = [service({ type: "NodePort", ports: [{ name: "", protocol: "TCP", port: 80, nodePort: 30_080 }] })];
+  const of = (changes: Readonly<Record<string, readonly string[]>>) => {
+    const chains = Object.entries({ ...whole, ...changes }).map(([chain, rules]) => ({ name: chain, rules }));
+    return found({ iptables: [{ family: "IPv4", name: "nat", chains }] }, { services }).filter((each) =>
+      each.startsWith("unserved"),
+    );
+  };
+  const missing = ["unserved-service: chain KUBE-SERVICES of iptables-legacy"];
+  const [first = "", second = ""] = behind;
+  assert.deepEqual(of({}), []);
+  assert.deepEqual(of({ "KUBE-SERVICES": whole["KUBE-SERVICES"]?.slice(1) ?? [] }), missing);
+  assert.deepEqual(of({ [cluster]: [] }), missing);
+  assert.deepEqual(of({ "KUBE-NODEPORTS": [] }), missing);
+  assert.deepEqual(of({ [external]: [] }), missing);
+  assert.deepEqual(of({ [first]: [] }), [], "there is another");
+  assert.deepEqual(of({ [first]: [], [second]: [] }), missing);
+  const elsewhere = whole["KUBE-SERVICES"]?.slice(0, 1) ?? [];
+  assert.deepEqual(of({ "KUBE-SERVICES": elsewhere, "KUBE-NODEPORTS": [] }), [], "node ports are not served here");
 });
 
 test("iptables without the jumps into the proxy's chains is found, and tables that were flushed", () => {

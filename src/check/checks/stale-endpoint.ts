@@ -1,8 +1,8 @@
-import { addressFromBytes, addressLength, type Family, tryParseAddress } from "../../net/address.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import { endpointChain } from "../../proxy/modes/iptables/names.ts";
 import { ownAddresses } from "../../proxy/modes/userspace/place.ts";
 import type { ClusterObjects } from "../../trace/snapshot/objects.ts";
+import { addressOf, destinationsOf, leadsToUserSpace } from "../destinations.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, some } from "../finding.ts";
 import type { ProxyFound } from "../proxies.ts";
@@ -39,8 +39,7 @@ function staleChains(
 ): readonly string[] {
   const ip = family === "IPv4" ? "ip" : "ip6";
   const own = chains.filter((each) => each.variant === variant && each.family === ip);
-  // These rules lead to a proxy in user space.
-  if (own.some(({ name, rules }) => name === "KUBE-PROXY-FIREWALL" && rules.some(isGuard))) return [];
+  if (leadsToUserSpace(own)) return [];
   const wanted = new Set(
     slices
       .filter((slice) => slice.family === family)
@@ -59,11 +58,6 @@ function staleChains(
   return found.filter(({ name }) => !wanted.has(name)).map(({ name }) => `chain ${name}`);
 }
 
-function isGuard({ conditions }: Facts["chains"][number]["rules"][number]): boolean {
-  const destination = conditions.destination?.value;
-  return Object.values(ownAddresses).some((address) => destination?.startsWith(`${address}/`));
-}
-
 /** Destinations in the maps of a table of nf_tables beside those of the slices. */
 function staleValues(facts: Facts, proxy: ProxyFound, { slices }: ClusterObjects): readonly string[] {
   const known = new Set(
@@ -72,44 +66,5 @@ function staleValues(facts: Facts, proxy: ProxyFound, { slices }: ClusterObjects
     ),
   );
   for (const address of Object.values(ownAddresses)) known.add(address);
-  return destinationsOf(facts, proxy).filter((each) => !known.has(each) && !known.has(addressOf(each)));
-}
-
-/** Where a table leads to, as `address:port`. */
-function destinationsOf({ snapshot, chains }: Facts, { kind, family, table }: ProxyFound): readonly string[] {
-  if (kind !== "portolan" && kind !== "kube-proxy") return [];
-  const ip = family === "IPv4" ? "ip" : "ip6";
-  const found = new Set<string>();
-  const maps = snapshot.nftables.sets.filter((set) => set.family === ip && set.table === table);
-  for (const { set, flags, elements } of maps) {
-    // kube-proxy's maps of endpoints have no names.
-    const leads =
-      kind === "portolan"
-        ? set === "endpoints" || set === "affinity-endpoints"
-        : (flags?.includes("anonymous") ?? false);
-    if (!leads) continue;
-    for (const { data } of elements) {
-      const destination = data && destinationIn(data, family);
-      if (destination !== undefined) found.add(destination);
-    }
-  }
-  for (const chain of chains) {
-    if (kind !== "kube-proxy" || chain.family !== ip || chain.table !== table) continue;
-    const [, text = "", port] = /^endpoint-.*__([^/]+)\/(\d+)$/.exec(chain.name) ?? [];
-    const address = tryParseAddress(family === "IPv4" ? text : text.replaceAll(".", ":"));
-    if (address !== undefined) found.add(formatHostPort(address, Number(port)));
-  }
-  return [...found];
-}
-
-/** Reads `address . port`, each padded to four bytes. */
-function destinationIn(data: Uint8Array, family: Family): string | undefined {
-  const length = addressLength(family);
-  if (data.length !== length + 4) return undefined;
-  const port = ((data[length] ?? 0) << 8) | (data[length + 1] ?? 0);
-  return formatHostPort(addressFromBytes(data.subarray(0, length)), port);
-}
-
-function addressOf(destination: string): string {
-  return destination.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  return [...destinationsOf(facts, proxy)].filter((each) => !known.has(each) && !known.has(addressOf(each)));
 }
