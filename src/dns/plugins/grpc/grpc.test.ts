@@ -41,7 +41,10 @@ function answer(stream: ServerHttp2Stream, body: Buffer): void {
   const name = query.questions[0]?.name ?? "";
   const [kind] = name.split(".");
   asked.push(name);
-  if (kind === "hang") return;
+  if (kind === "hang") {
+    stream.on("error", () => {});
+    return;
+  }
   const reply = {
     ...query,
     qr: true,
