@@ -162,6 +162,20 @@ test("packets go from pod to pod, over bridges, links of their own, a tunnel, an
   });
 });
 
+test("what marks a tunnel's packet marks what it carries", () =>
+  during(
+    () =>
+      nft(
+        b,
+        `table ip marks {
+           chain pre { type filter hook prerouting priority -150; udp dport 8472 meta mark set 7; }
+           chain passing { type filter hook forward priority 0; meta mark 7 drop; }
+         }`,
+      ),
+    () => nft(b, "delete table ip marks"),
+    () => expectRows({ "p1 q": "dropped", "q p1": "unanswered" }),
+  ));
+
 /** Does something with the network, looks, and undoes it whatever comes of it. */
 async function during(change: () => void, undo: () => void, look: () => Promise<unknown>): Promise<void> {
   change();

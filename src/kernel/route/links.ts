@@ -57,6 +57,8 @@ export type LinkDetails =
       readonly device?: number;
       readonly learning: boolean;
     }
+  /** IP in IP: without a remote, packets go to the next hop of their route; without a local address, to the route's source. */
+  | { readonly kind: "ipip"; readonly local?: Address; readonly remote?: Address }
   | { readonly kind: "bridge"; readonly stp: boolean; readonly vlanFiltering: boolean }
   | { readonly kind: "vlan"; readonly id: number };
 
@@ -106,6 +108,9 @@ export const vxlanAttribute = {
   group6: 16,
   local6: 17,
 } as const;
+
+/** Attributes of an IP in IP interface (`IFLA_IPTUN_*`). */
+const ipipAttribute = { local: 2, remote: 3 } as const;
 
 /** Bytes of `struct ifinfomsg`. */
 const headerLength = 16;
@@ -209,6 +214,14 @@ function readDetails(kind: string, data: AttributeReader): LinkDetails | undefin
   switch (kind) {
     case "vxlan":
       return readVxlan(data);
+    case "ipip": {
+      let [local, remote]: (Address | undefined)[] = [];
+      while (data.next()) {
+        if (data.type === ipipAttribute.local) local = readAddress(data);
+        else if (data.type === ipipAttribute.remote) remote = readAddress(data);
+      }
+      return { kind, ...named("local", local), ...named("remote", remote) };
+    }
     case "bridge": {
       let stp = false;
       let vlanFiltering = false;
@@ -246,9 +259,14 @@ function readVxlan(data: AttributeReader): LinkDetails {
     port,
     learning,
     ...(device !== 0 && { device }),
-    ...(local !== undefined && !isUnspecified(local) && { local }),
-    ...(group !== undefined && !isUnspecified(group) && { group }),
+    ...named("local", local),
+    ...named("group", group),
   };
+}
+
+/** A field, unless the address is that which stands for none. */
+function named<Name extends string>(name: Name, address: Address | undefined): { readonly [Key in Name]?: Address } {
+  return address === undefined || isUnspecified(address) ? {} : ({ [name]: address } as Record<Name, Address>);
 }
 
 function readPort(data: AttributeReader): BridgePort {

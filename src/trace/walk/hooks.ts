@@ -190,7 +190,14 @@ function translate(
 
 /** A packet's header in one line: `TCP 10.0.0.1:? > 10.0.0.2:80`. */
 export function formatPacket(packet: Packet): string {
-  const names: Readonly<Record<number, string>> = { 1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP" };
+  const names: Readonly<Record<number, string>> = {
+    1: "ICMP",
+    4: "IP in IP",
+    6: "TCP",
+    17: "UDP",
+    58: "ICMPv6",
+    132: "SCTP",
+  };
   const end = (address: string, port: number | undefined) =>
     hasPorts(packet.protocol) ? (port === undefined ? address : formatHostPort(address, port)) : address;
   const { source, destination, sourcePort, destinationPort } = packet;

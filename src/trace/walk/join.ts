@@ -12,7 +12,7 @@ export function stateKey(state: State): string {
     packetKey(packet),
     settled,
     [zones, input, port, way, balanced, proxy, touched, traced],
-    [place, frame, tracked, balancedFlows, routers, widest, narrow, inner && [inner.vni, stateKey(inner.state)]],
+    [place, frame, tracked, balancedFlows, routers, widest, narrow, inner && [inner.tunnel, stateKey(inner.state)]],
   ]);
 }
 

@@ -40,7 +40,7 @@ export function packetKey(packet: Packet): readonly (string | number | null)[] {
 }
 
 /** IANA numbers of the protocols that are known here. */
-export const protocolNumber = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 } as const;
+export const protocolNumber = { icmp: 1, ipip: 4, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 } as const;
 
 /** True for protocols with ports. */
 export function hasPorts(protocol: number): boolean {

@@ -82,6 +82,14 @@ export class Routing {
     return this.#inTable(`${familyOf(address)} 255`, { destination: address, mark: 0 });
   }
 
+  /** The source that the kernel chooses for packets of this machine that take a route. */
+  sourceOf(route: Route, destination: Address): Address | undefined {
+    if (route.preferredSource !== undefined) return route.preferredSource;
+    if (route.type === "local") return destination;
+    const [hop] = usableHops(route);
+    return hop?.interface === undefined ? undefined : this.sourceFor(hop.interface, hop.gateway ?? destination);
+  }
+
   /** The address that a connection from this machine gets that leaves by an interface, towards a next hop. */
   sourceFor(output: number, towards: Address): Address | undefined {
     const family = familyOf(towards);

@@ -252,10 +252,9 @@ export interface State {
   readonly trail: Trail | undefined;
 }
 
-/** A frame in a VXLAN. */
+/** What a tunnel's packet carries: a frame in a VXLAN, by its network identifier, or a packet, with IP in IP. */
 export interface Inner {
-  /** The network identifier. */
-  readonly vni: number;
+  readonly tunnel: { readonly kind: "vxlan"; readonly vni: number } | { readonly kind: "ipip" };
   readonly state: State;
 }
 

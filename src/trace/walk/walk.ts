@@ -6,7 +6,6 @@ import { Cluster } from "./cluster.ts";
 import { joinStates } from "./join.ts";
 import { failed, type Phase, settled, setUp } from "./midst.ts";
 import type { Packet } from "./packet.ts";
-import { usableHops } from "./routing.ts";
 import { reopened } from "./rule/synproxy.ts";
 import { type Awaited, type Ended, type PlaceRole, type State, withoutPlace, withStep } from "./state.ts";
 import { answerTo } from "./track.ts";
@@ -245,7 +244,8 @@ function begin(
   }
   const destination = packet.destination;
   const answer = world.routing.find({ destination, mark, ...(packet.source && { source: packet.source }) });
-  const source = packet.source ?? sourceOf(world, answer.kind === "route" ? answer.route : undefined, destination);
+  const source =
+    packet.source ?? (answer.kind === "route" ? world.routing.sourceOf(answer.route, destination) : undefined);
   const any = world.snapshot.addresses.find(
     ({ address, scope }) => scope === 0 && familyOf(address) === packet.family,
   )?.address;
@@ -254,17 +254,4 @@ function begin(
   if (answer.kind === "none") return { world, state, ended: { state, outcome: { kind: "no route", why: answer.why } } };
   if (source === undefined) throw new RangeError(`this node has no address from which to reach ${destination}`);
   return { world, state };
-}
-
-/** The source that the kernel chooses for a connection of this node. */
-function sourceOf(
-  world: World,
-  route: Parameters<typeof usableHops>[0] | undefined,
-  destination: Address,
-): Address | undefined {
-  if (route === undefined) return undefined;
-  if (route.preferredSource !== undefined) return route.preferredSource;
-  if (route.type === "local") return destination;
-  const [hop] = usableHops(route);
-  return hop?.interface === undefined ? undefined : world.routing.sourceFor(hop.interface, hop.gateway ?? destination);
 }

@@ -23,6 +23,7 @@ const link = object({
   details: maybe(
     byKind({
       vxlan: { id: u32, port: u16, local: maybe(address), group: maybe(address), device: maybe(u32), learning: flag },
+      ipip: { local: maybe(address), remote: maybe(address) },
       bridge: { stp: flag, vlanFiltering: flag },
       vlan: { id: u16 },
     }),

@@ -5,6 +5,7 @@ import type { Cluster, End, Segment } from "../cluster.ts";
 import { type State, withStep } from "../state.ts";
 import type { World } from "../world.ts";
 import { bridgeSends, enterBridge } from "./bridge.ts";
+import { intoIpip } from "./ipip.ts";
 import { departed, end, move, type Onward, pastLink, type Setting } from "./onward.ts";
 import { awaitedOutside, targetOf } from "./socket.ts";
 import { intoTunnel } from "./vxlan.ts";
@@ -22,6 +23,10 @@ export function outBy(setting: Setting, from: End, state: State, nextHop: Addres
   if (!link.running && link.operState !== "unknown") {
     const why = `${world.linkTitle(link.index)} is up, but has no carrier: its other end is down or gone`;
     return end(state, { kind: "no neighbour", why, remedy: `ip link show ${link.name}` });
+  }
+  const { details } = link;
+  if (details?.kind === "ipip") {
+    return pastLink("egress", setting, from, state, (each) => intoIpip(from, each, details, nextHop));
   }
   if (link.noArp || link.hardware !== ethernet) {
     return pastLink("egress", setting, from, state, (each) => away(from, each));

@@ -1,16 +1,28 @@
 /** Delivery: who listens in a place, and whether an answer is what was waited for. */
 import { formatHostPort } from "../../../net/protocol.ts";
 import type { Cluster } from "../cluster.ts";
+import { atHook } from "../hooks.ts";
 import { type Packet, protocolNumber } from "../packet.ts";
 import type { Outcome, State, Target } from "../state.ts";
 import type { World } from "../world.ts";
+import { unwrap } from "../wrap.ts";
+import { takesIpip } from "./ipip.ts";
 import { end, move, type Onward } from "./onward.ts";
-import { carried, unwrap } from "./vxlan.ts";
+import { takesVxlan } from "./vxlan.ts";
 
 /** A packet for the place itself. */
 export function deliver(cluster: Cluster, world: World, state: State): Onward {
-  const tunnel = carried(world, state);
-  if (tunnel !== undefined) return move(world, unwrap(world, state, tunnel), "frame");
+  const { inner } = state;
+  if (inner !== undefined) {
+    const device = takesVxlan(world, state) ?? takesIpip(world, state);
+    if (device !== undefined) {
+      return move(world, atHook(unwrap(world, state, inner, device), "unpacked"), "frame");
+    }
+    if (inner.tunnel.kind === "ipip") {
+      const why = `${world.place} has no device that takes IP in IP of ${state.packet.source}`;
+      return end(state, { kind: "no neighbour", why, remedy: `ip -d link show type ipip, on ${world.place}` });
+    }
+  }
   if (state.awaited !== undefined) return end(state, awaited(cluster, world, state, state.awaited));
   return end(state, listening(world, state));
 }

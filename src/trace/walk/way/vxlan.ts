@@ -1,11 +1,11 @@
-/** VXLAN: a frame leaves in a packet of its own (RFC 7348), which another place unpacks. */
+/** VXLAN: a frame leaves in a packet of its own (RFC 7348), out of which another place takes it. */
 import type { Link, LinkDetails, MacAddress } from "../../../kernel/route/index.ts";
 import { type Address, familyOf } from "../../../net/address.ts";
 import type { Cluster, End } from "../cluster.ts";
-import { atHook } from "../hooks.ts";
 import { type Packet, protocolNumber } from "../packet.ts";
-import { type State, withoutPlace, withStep } from "../state.ts";
+import type { State } from "../state.ts";
 import type { World } from "../world.ts";
+import { sourceTowards, wrap } from "../wrap.ts";
 import { end, move, type Onward } from "./onward.ts";
 
 type Vxlan = Extract<LinkDetails, { kind: "vxlan" }>;
@@ -37,13 +37,7 @@ export function intoTunnel(cluster: Cluster, { world, link }: End, state: State,
     return end(state, { kind: "no route", why: `${name} has no address to reach ${remote} from` });
   const vni = own?.vni ?? details.id;
   const text = `${name} puts it into a packet to ${remote} (VXLAN ${vni}), for ${to}`;
-  const { frame: _f, awaited: _a, ...rest } = withoutPlace(state);
-  const widest = state.widest === undefined ? {} : { widest: state.widest + overhead[outer.family] };
-  return move(
-    world,
-    { ...withStep(rest, { kind: "link", text }), ...widest, packet: outer, inner: { vni, state } },
-    "own",
-  );
+  return move(world, wrap(state, outer, { kind: "vxlan", vni }, overhead[outer.family], text), "own");
 }
 
 function hasTunnelEnd(world: World, mac: MacAddress): boolean {
@@ -58,10 +52,7 @@ function outerPacket(
   port: number,
 ): Packet | undefined {
   const family = familyOf(remote);
-  const answer = world.routing.find({ destination: remote, mark: inner.mark });
-  const hop = answer.kind === "route" ? answer.route.nextHops[0] : undefined;
-  const source =
-    local ?? (hop?.interface === undefined ? undefined : world.routing.sourceFor(hop.interface, hop.gateway ?? remote));
+  const source = local ?? sourceTowards(world, remote, inner.mark);
   if (source === undefined || id < 0) return undefined;
   return {
     family,
@@ -76,36 +67,16 @@ function outerPacket(
   };
 }
 
-/** The VXLAN device of a place that takes a tunnel's packet; undefined for packets that are none, or find none. */
-export function carried({ snapshot }: World, { packet, inner }: State): Link | undefined {
-  if (inner === undefined) return undefined;
+/** The device of a place that takes a tunnel's packet; undefined for packets that are none, or find none. */
+export function takesVxlan({ snapshot }: World, { packet, inner }: State): Link | undefined {
+  const { tunnel } = inner ?? {};
+  if (tunnel?.kind !== "vxlan") return undefined;
   return snapshot.links.find(
     ({ details, up }) =>
       up &&
       details?.kind === "vxlan" &&
-      details.id === inner.vni &&
+      details.id === tunnel.vni &&
       details.port === packet.destinationPort &&
       (details.local === undefined || details.local === packet.destination),
   );
-}
-
-/** The frame that a tunnel's packet carried, as it comes out. */
-export function unwrap(world: World, outer: State, device: Link): State {
-  const { inner } = outer;
-  if (inner === undefined) throw new TypeError("the packet carries none");
-  const unpacked: State = {
-    ...withoutPlace(inner.state),
-    packet: { ...inner.state.packet, mark: 0, priority: 0 },
-    place: world.place,
-    moves: outer.moves,
-    input: device.index,
-    tracked: outer.tracked,
-    probability: outer.probability,
-    assumptions: outer.assumptions,
-    trail: outer.trail,
-    touched: [],
-    traced: false,
-    ...(outer.narrow !== undefined && { narrow: outer.narrow }),
-  };
-  return atHook(withStep(unpacked, { kind: "link", text: `${device.name} unpacks it` }), "unpacked");
 }
