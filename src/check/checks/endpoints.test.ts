@@ -33,6 +33,7 @@ test("a Service none of whose endpoints is in Portolan's map is found", () => {
   const facts = withNftables({ sets: [endpoints([])] });
   assert.deepEqual(found(facts), ["unserved-service: Portolan's table ip portolan"]);
   const some = withNftables({ sets: [endpoints(["0af401021f900000"])] });
+  assert.deepEqual(found(withNftables({ sets: [endpoints(["a9fe60601f900000"])] })), [], "a proxy in user space");
   assert.deepEqual(found(some), []);
 });
 

@@ -1,8 +1,9 @@
 import { type Address, addressBytes, familyOf } from "../../net/address.ts";
 import { formatHostPort, type Protocol, protocolNumbers } from "../../net/protocol.ts";
 import { endpointChain, chains as names, serviceChains } from "../../proxy/modes/iptables/names.ts";
+import { ownAddresses } from "../../proxy/modes/userspace/place.ts";
 import type { PlainChain } from "../chains.ts";
-import { destinationsOf, leadsToUserSpace } from "../destinations.ts";
+import { addressOf, destinationsOf, leadsToUserSpace } from "../destinations.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, some } from "../finding.ts";
 import type { ProxyFound } from "../proxies.ts";
@@ -103,10 +104,14 @@ function ofPortolan(facts: Facts, proxy: ProxyFound): Knower | undefined {
   if (fronts.length === 0) return undefined;
   const keys = new Set(fronts.flatMap(({ elements }) => elements.map(({ key }) => textOf(key))));
   const destinations = destinationsOf(facts, proxy);
-  const hasEndpoints = setsOf(facts, proxy, ["endpoints", "affinity-endpoints"]).length > 0;
+  const own = new Set<string>(Object.values(ownAddresses));
+  // What leads to a proxy in user space does not say what that leads to.
+  const saysMore =
+    setsOf(facts, proxy, ["endpoints", "affinity-endpoints"]).length > 0 &&
+    ![...destinations].some((each) => own.has(addressOf(each)));
   return ({ address, protocol, port, endpoints }) =>
     keys.has(keyOf(address, protocol, port)) &&
-    (!hasEndpoints || endpoints.some((each) => destinations.has(formatHostPort(each.address, each.port))));
+    (!saysMore || endpoints.some((each) => destinations.has(formatHostPort(each.address, each.port))));
 }
 
 function ofKubeProxy(facts: Facts, proxy: ProxyFound): Knower | undefined {
