@@ -3,7 +3,7 @@
  * while the kernel's rules go on serving.
  */
 import { hostname } from "node:os";
-import { families, isUnspecified } from "../net/address.ts";
+import { type Family, families, isUnspecified } from "../net/address.ts";
 import { tryParseHostPort } from "../net/protocol.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import { type HttpHandler, listenHttp, router } from "../telemetry/http.ts";
@@ -181,6 +181,10 @@ export class Agent {
       try {
         log.info("Starting", { version, node: nodeName, mode: factory.name, objectsFrom: opened.origin });
         this.#mode = factory.name;
+        const lacking = servedFamilies().filter((family) => !canServe(mode, family));
+        if (lacking.length > 0) {
+          log.warn("Mode cannot serve a family here, --explain-mode says why", { mode: factory.name, lacking });
+        }
         const needsProcess = factory.needsProcess === true;
         await work({ ...opened, config, mode, needsProcess, nodeName, signal: all });
       } finally {
@@ -244,7 +248,7 @@ export class Agent {
       nodeName,
       expectNode: client !== undefined,
       bindAddress: bindAddress === undefined || isUnspecified(bindAddress) ? undefined : bindAddress,
-      families: servedFamilies(),
+      families: servedFamilies().filter((family) => canServe(mode, family)),
       addresses: hostAddresses(log),
       options: policyOptions(config, mode.name),
       clock,
@@ -332,6 +336,10 @@ export class Agent {
     const { factories, leftovers } = this.#parts;
     return keepLeftovers ? [] : leftoversBeside(mode.name, factories, leftovers);
   }
+}
+
+function canServe({ families: served }: Mode, family: Family): boolean {
+  return served?.includes(family) ?? true;
 }
 
 /** Waits so many milliseconds at most. @throws an Error with these words, if that was too short. */

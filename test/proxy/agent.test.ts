@@ -1,5 +1,7 @@
 /** The running agent, on the kernel: every mode that this program has, but ipvs, which few kernels can run (test/vm). */
 import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 import { modeFactories } from "../../src/proxy/modes/index.ts";
 import { dns, eventually, hello, Machine } from "./machine.ts";
@@ -154,6 +156,31 @@ for (const { name: mode } of standing) {
     assert.equal(await machine.get(url), one);
   });
 }
+
+test("iptables: where ip6tables cannot be used IPv4 is served, and the reason said", async (t) => {
+  const machine = await Machine.make(t);
+  machine.write("hello.yaml", hello(one));
+  const broken = machine.write("broken", '#!/bin/sh\necho "can\'t initialize table nat" >&2\nexit 3\n');
+  chmodSync(broken, 0o755);
+  const programs = join(machine.directory, "programs");
+  mkdirSync(programs);
+  for (const verb of ["", "-save", "-restore"]) {
+    for (const variant of ["", "-nft", "-legacy"]) symlinkSync(broken, join(programs, `ip6tables${variant}${verb}`));
+  }
+  const { PATH } = process.env;
+  process.env.PATH = `${programs}:${PATH}`;
+  t.after(() => {
+    process.env.PATH = PATH;
+  });
+  const { code, err } = await machine.portolan(
+    ...["proxy", "--once", "--proxy-mode", "iptables", "--manifests", machine.directory],
+  );
+  assert.equal(code, 0, err);
+  assert.match(err, /"Mode cannot serve a family here, --explain-mode says why" mode="iptables" lacking=\["IPv6"\]/);
+  assert.equal(await machine.get(url), one);
+  const { out } = await machine.portolan("proxy", "--explain-mode");
+  assert.match(out, /^ +without IPv6: ip6tables-\w+ cannot read table nat: can't initialize table nat: run as root/m);
+});
 
 test("userspace: connections are refused while there is no agent, and served as soon as there is one", async (t) => {
   const machine = await Machine.make(t);

@@ -44,7 +44,7 @@ const server = createServer((socket) => {
 export async function makeMode(): Promise<IpvsMode> {
   const xtables = (await findXtables()).get("legacy");
   assert.ok(xtables);
-  return new IpvsMode(xtables, drainEvery);
+  return new IpvsMode(xtables, undefined, drainEvery);
 }
 
 /** The mode at work. */

@@ -85,9 +85,11 @@ export class Xtables {
     const program = this.program(family, "");
     const lack = this.variant === "nft" ? lackOfNft() : undefined;
     if (lack !== undefined) return `${program} cannot make table nat: ${lack}: run as root, on a kernel with nf_tables`;
-    const { status, errors } = await run(program, [...waiting, "-t", "nat", "-S", "POSTROUTING", "1"]);
+    const { status, errors } = await run(program, [...waiting, "-t", "nat", "-S", "POSTROUTING", "1"]).catch(
+      (error: unknown) => ({ status: -1, errors: error instanceof Error ? error.message : String(error) }),
+    );
     if (status === 0) return undefined;
-    return `${program} cannot read table nat: ${oneLine(errors)}: run as root, on a kernel with ${kernelPart[this.variant]}`;
+    return `${program} cannot read table nat: ${oneLine(errors)}: run as root, on a kernel with ${kernelParts[this.variant][family]}`;
   }
 
   /**
@@ -105,7 +107,10 @@ export class Xtables {
   }
 }
 
-const kernelPart = { nft: "nf_tables and nft_compat", legacy: "ip_tables and iptable_nat" };
+const kernelParts = {
+  nft: { IPv4: "nf_tables and nft_compat", IPv6: "nf_tables and nft_compat" },
+  legacy: { IPv4: "ip_tables and iptable_nat", IPv6: "ip6_tables and ip6table_nat" },
+} as const;
 
 /** Flags since 1.6.2: wait for the lock for 5 s, looking every 100,000 us. */
 const waiting: readonly string[] = ["-w", "5", "-W", "100000"];

@@ -29,6 +29,8 @@ export interface Drift {
 /** A running mode. Its methods are never called while an earlier call of any of them is unfinished. */
 export interface Mode {
   readonly name: ModeName;
+  /** Those that it can serve on this machine, of those that the kernel has; all if it does not say. */
+  readonly families?: readonly Family[];
   /**
    * Addresses of this process that connections are translated to on their way to an endpoint. UDP connections that lead
    * there are not stale.

@@ -6,6 +6,8 @@ import {
   type Variant,
   type Xtables,
 } from "../../../kernel/xtables/xtables.ts";
+import { type Family, families } from "../../../net/address.ts";
+import { servedFamilies } from "../../machine.ts";
 import type { ModeFactory } from "../mode.ts";
 import { cleanXtables } from "./cleanup.ts";
 import { inspectMachine } from "./machine.ts";
@@ -29,7 +31,9 @@ export function iptablesFactory(variant?: Variant, options: Pick<ModeOptions, "g
         const xtables = await chooseIptables(variant, await findXtables());
         const problem = await xtables.problem("IPv4");
         if (problem !== undefined) return { able: false, missing: [problem] };
-        return { able: true, notes: [`through iptables ${xtables.version} (${xtables.variant})`] };
+        const lack = servedFamilies().includes("IPv6") ? await xtables.problem("IPv6") : undefined;
+        const notes = [`through iptables ${xtables.version} (${xtables.variant})`];
+        return { able: true, notes: lack === undefined ? notes : [...notes, `without IPv6: ${lack}`] };
       } catch (error) {
         return { able: false, missing: [error instanceof Error ? error.message : String(error)] };
       }
@@ -38,7 +42,7 @@ export function iptablesFactory(variant?: Variant, options: Pick<ModeOptions, "g
       const found = await findXtables();
       const xtables = await chooseIptables(variant, found);
       const others = [...found.values()].filter((each) => each !== xtables);
-      return new IptablesMode(xtables, inspectMachine(), { ...options, others });
+      return new IptablesMode(xtables, inspectMachine(), { ...options, others, families: await familiesOf(xtables) });
     },
     async cleanup() {
       const removed: string[] = [];
@@ -65,6 +69,12 @@ export async function chooseIptables(
   if (xtables !== undefined) return xtables;
   const kind = wanted === undefined ? "" : ` of variant ${wanted}`;
   throw new Error(`there is no iptables${kind} of version ${oldestVersion} or newer: install package iptables`);
+}
+
+/** The families whose tables an iptables can write, of those that the kernel has; IPv4 in any case. */
+export async function familiesOf(xtables: Xtables): Promise<readonly Family[]> {
+  const withIPv6 = servedFamilies().includes("IPv6") && (await xtables.problem("IPv6")) === undefined;
+  return withIPv6 ? families : ["IPv4"];
 }
 
 function fromEnvironment(): Variant | undefined {

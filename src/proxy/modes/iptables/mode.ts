@@ -37,12 +37,15 @@ export interface ModeOptions {
   readonly others?: readonly Xtables[];
   /** An address of each family that no connection reaches but through a service: for a mode that builds on this one. */
   readonly guarded?: Readonly<Partial<Record<Family, Address>>>;
+  /** Those whose tables the programs can write; both if not given. */
+  readonly families?: readonly Family[];
   readonly pace?: WatchPace;
 }
 
 /** The mode, over the programs of one variant. */
 export class IptablesMode implements Mode {
   readonly name = "iptables";
+  readonly families: readonly Family[];
   readonly #xtables: Xtables;
   readonly #machine: Machine;
   readonly #pace: WatchPace;
@@ -60,6 +63,7 @@ export class IptablesMode implements Mode {
     this.#machine = machine;
     this.#others = [...(options.others ?? [])];
     this.#guarded = options.guarded ?? {};
+    this.families = options.families ?? families;
     this.#pace = options.pace ?? { interval: 10_000, share: 0.01 };
   }
 

@@ -8,7 +8,7 @@ import { isNotPermitted } from "../../../kernel/netlink/index.ts";
 import { findLink, openRoute } from "../../../kernel/route/index.ts";
 import { findXtables } from "../../../kernel/xtables/xtables.ts";
 import { families } from "../../../net/address.ts";
-import { chooseIptables } from "../iptables/index.ts";
+import { chooseIptables, familiesOf } from "../iptables/index.ts";
 import type { ModeFactory, Probe } from "../mode.ts";
 import { deviceName, hasDummyLinks, removeDevice } from "./device.ts";
 import { IpvsMode } from "./mode.ts";
@@ -26,7 +26,8 @@ export const ipvs: ModeFactory = {
   },
 
   async create() {
-    return new IpvsMode(await chooseIptables(undefined, await findXtables()));
+    const xtables = await chooseIptables(undefined, await findXtables());
+    return new IpvsMode(xtables, await familiesOf(xtables));
   },
 
   async cleanup() {

@@ -35,6 +35,7 @@ interface Served {
 /** The running mode. It works in the network namespace in which it is made. */
 export class IpvsMode implements Mode {
   readonly name = "ipvs";
+  readonly families: readonly Family[];
   readonly #xtables: Xtables;
   readonly #kernel: Kernel;
   readonly #drainInterval: number;
@@ -44,11 +45,13 @@ export class IpvsMode implements Mode {
 
   /**
    * @param xtables the iptables of this node.
+   * @param served those families whose tables it can write.
    * @param drainEvery milliseconds between two looks at destinations that wait for the end of their connections.
    * @throws {NoIpvsError} if the kernel has no IPVS.
    */
-  constructor(xtables: Xtables, drainEvery = drainInterval) {
+  constructor(xtables: Xtables, served: readonly Family[] = families, drainEvery = drainInterval) {
     this.#xtables = xtables;
+    this.families = served;
     this.#drainInterval = drainEvery;
     this.#kernel = { ipvs: new Ipvs(), ipsets: new Ipsets(), route: openRoute() };
   }

@@ -12,6 +12,7 @@ import type { UserspaceProxy } from "./proxy.ts";
  */
 export class UserspaceMode implements Mode {
   readonly name = "userspace";
+  readonly families?: readonly Family[];
   readonly translatesTo = new Set(Object.values(ownAddresses));
   readonly #rules: Mode;
   readonly #proxy: UserspaceProxy;
@@ -24,6 +25,7 @@ export class UserspaceMode implements Mode {
   constructor(proxy: UserspaceProxy, rules: Mode) {
     this.#proxy = proxy;
     this.#rules = rules;
+    if (rules.families !== undefined) this.families = rules.families;
   }
 
   async replace({ settings, decisions }: Desired, signal: AbortSignal): Promise<void> {
