@@ -8,10 +8,8 @@ import type { Fallthrough, Handler, Next, Outcome, Plugin } from "../../server/p
 import type { Query } from "../../server/query.ts";
 import type { Site } from "../../server/site.ts";
 import { fallthroughOf, noFallthrough, zonesOf } from "../../server/zones.ts";
-import { RCODE } from "../../wire/codes.ts";
 import { isWithin, longestZone, tryParseName } from "../../wire/names.ts";
 import type { ResourceRecord } from "../../wire/record.ts";
-import { lookUp } from "../../zone/lookup.ts";
 import { serveZone } from "../../zone/serve.ts";
 import type { Zone } from "../../zone/zone.ts";
 import { readZone } from "../file/file.ts";
@@ -98,10 +96,7 @@ class Auto implements Handler {
     const origin = longestZone([...this.#zones.keys()], query.name);
     const zone = origin === undefined ? undefined : this.#zones.get(origin);
     if (zone === undefined) return next(query);
-    if (this.#options.fallthrough(query.name) && lookUp(zone, query.name, query.type, false).rcode === RCODE.NXDOMAIN) {
-      return next(query);
-    }
-    return serveZone(zone, query, this.#site);
+    return serveZone(zone, query, next, this.#options.fallthrough, this.#site);
   }
 
   transfer(origin: string, serial: number): Iterable<ResourceRecord> | undefined {

@@ -53,6 +53,16 @@ test("without plugin transfer, and for names that are no zones, transfers are re
   }
 });
 
+test("names that do not exist fall through, types that a name does not have stay", async () => {
+  writeFileSync(join(directory, "zone"), zone);
+  const server = await serve(`. {\n root ${directory}\n file zone example {\n fallthrough a.example\n }\n whoami\n}`);
+  const soa = "authority example. 60 SOA ns.example. admin.example. 1 2 3 4 5";
+  assert.match(await server.text("x.a.example. A"), /^NOERROR aa\nadditional x\.a\.example\. 0 A/);
+  assert.equal(await server.text("x.b.example. A"), `NXDOMAIN aa\n${soa}`);
+  assert.equal(await server.text("www.example. AAAA"), `NOERROR aa\n${soa}`);
+  server.stop();
+});
+
 test("plugin auto waits for its directory", async () => {
   const path = join(directory, "zones");
   const server = await serve(`. {\n auto {\n directory ${path}\n reload 10s\n }\n whoami\n}`);

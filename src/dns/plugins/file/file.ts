@@ -17,7 +17,6 @@ import { fallthroughOf, noFallthrough, zonesOf } from "../../server/zones.ts";
 import { OPCODE, RCODE } from "../../wire/codes.ts";
 import { longestZone } from "../../wire/names.ts";
 import type { ResourceRecord } from "../../wire/record.ts";
-import { lookUp } from "../../zone/lookup.ts";
 import { serveZone } from "../../zone/serve.ts";
 import { Zone } from "../../zone/zone.ts";
 import { parseZoneFile } from "../../zonefile/zonefile.ts";
@@ -131,10 +130,7 @@ class FileHandler implements Handler {
     // There is nothing to be done about changes elsewhere: this server is where zones from files are changed.
     if (query.message.opcode === OPCODE.NOTIFY) return reply(query.message);
     const { fallthrough } = this.#sources.find((source) => source.origin === origin) ?? { fallthrough: noFallthrough };
-    if (fallthrough(query.name) && lookUp(zone, query.name, query.type, false).rcode === RCODE.NXDOMAIN) {
-      return next(query);
-    }
-    return serveZone(zone, query, this.#site);
+    return serveZone(zone, query, next, fallthrough, this.#site);
   }
 
   transfer(origin: string, serial: number): Iterable<ResourceRecord> | undefined {

@@ -14,7 +14,6 @@ import { decodeMessage, encodeCopy, makeQuery } from "../../wire/message.ts";
 import { suffixesOf } from "../../wire/names.ts";
 import { is, type ResourceRecord } from "../../wire/record.ts";
 import { Writer } from "../../wire/writer.ts";
-import { lookUp } from "../../zone/lookup.ts";
 import { serveZone } from "../../zone/serve.ts";
 import { Zone } from "../../zone/zone.ts";
 import { unavailable } from "../file/file.ts";
@@ -117,10 +116,7 @@ class Secondary implements Handler {
     if (query.message.opcode === OPCODE.NOTIFY) return this.#notified(query, kept);
     const { zone } = kept;
     if (zone === undefined || this.#site.env.clock.now() > kept.expires) throw unavailable(this.name, kept.origin);
-    if (kept.fallthrough(query.name) && lookUp(zone, query.name, query.type, false).rcode === RCODE.NXDOMAIN) {
-      return next(query);
-    }
-    return serveZone(zone, query, this.#site);
+    return serveZone(zone, query, next, kept.fallthrough, this.#site);
   }
 
   #find(name: string): Kept | undefined {
