@@ -1,7 +1,6 @@
 /** Plugin kubernetes: names of Services, endpoints and pods. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { type Address, tryParseAddress } from "../../../net/address.ts";
 import { single } from "../../corefile/stanza.ts";
 import { messageOf } from "../../server/log.ts";
@@ -20,6 +19,7 @@ import { addressRecords, joinName, serviceRecords, soaRecord, withoutZone, zoneA
 import { Cluster } from "./cluster.ts";
 import { endpointName, type Found, find, isExposed, parseClusterName } from "./lookup.ts";
 import { metadataOf } from "./metadata.ts";
+import { externalAddresses, localAddresses, nameServers } from "./nameservers.ts";
 import { type KubernetesOptions, parseOptions } from "./options.ts";
 import { transferRecords } from "./transfer.ts";
 
@@ -108,7 +108,7 @@ export class KubernetesHandler implements Handler {
         if (query.name === matched) return reply(query.message, { answer: [this.#soa(zone)] });
         return this.#negative(query, zone, RCODE.NOERROR);
       case TYPE.NS:
-        return query.name === matched ? this.#nameServers(query, zone) : this.#other(query, next, zone);
+        return query.name === matched ? this.#delegation(query, zone) : this.#other(query, next, zone);
       case TYPE.AXFR:
       case TYPE.IXFR:
         return errorReply(query.message, RCODE.REFUSED);
@@ -139,7 +139,7 @@ export class KubernetesHandler implements Handler {
 
   transfer(zone: string, serial: number): Iterable<ResourceRecord> | undefined {
     if (!this.options.zones.includes(zone) || zone !== this.options.primaryZone) return undefined;
-    return transferRecords(this, this.#soa(zone), zone, serial, this.#nameServerAddresses(zone));
+    return transferRecords(this, this.#soa(zone), zone, serial, this.#nameServers(zone));
   }
 
   /** What is under a name of the zone; `default name servers` included. */
@@ -244,9 +244,9 @@ export class KubernetesHandler implements Handler {
     return found.kind === "nothing" ? this.#missing(query, next, zone) : this.#negative(query, zone, RCODE.NOERROR);
   }
 
-  #nameServers(query: Query, zone: string): Outcome {
+  #delegation(query: Query, zone: string): Outcome {
     const { ttl } = this.options;
-    const servers = this.#nameServerAddresses(zone);
+    const servers = this.#nameServers(zone);
     const answer = [...servers.keys()].map((host) => record(zone, "NS", ttl, { host }));
     const additional = [...servers].flatMap(([host, addresses]) =>
       addresses.map((address) => record(host, address.includes(":") ? "AAAA" : "A", ttl, { address })),
@@ -256,40 +256,17 @@ export class KubernetesHandler implements Handler {
       : reply(query.message, { answer, additional });
   }
 
-  /** The names under which this server can be reached, with their addresses: of its Services, otherwise `ns.dns`. */
-  #nameServerAddresses(zone: string): ReadonlyMap<string, readonly Address[]> {
-    const { directory } = this.cluster;
-    const servers = new Map<string, Address[]>();
-    for (const local of localAddresses(this.#site)) {
-      for (const { service: owner, namespace, endpoints } of directory.slicesByEndpointIP(local)) {
-        const service = directory.service(`${owner}.${namespace}`);
-        if (service === undefined || service.kind === "externalName") continue;
-        const endpoint = endpoints.find(({ address }) => address === local);
-        if (service.kind === "clusterIP") {
-          servers.set(joinName(`${owner}.${namespace}.svc`, zone), [...service.clusterIPs]);
-        } else if (endpoint !== undefined) {
-          const label = endpointName(endpoint);
-          const host = joinName(`${label}.${owner}.${namespace}.svc`, zone);
-          servers.set(host, [...(servers.get(host) ?? []), local]);
-        }
-      }
-    }
-    if (servers.size === 0) servers.set(joinName("ns.dns", zone), [...localAddresses(this.#site)]);
-    return servers;
+  /** The addresses at which this server is asked from outside of the cluster. */
+  externalAddresses(): readonly Address[] {
+    return externalAddresses(this.cluster.directory, localAddresses(this.#site));
   }
 
-  /** The addresses at which this server is asked from outside: of its Services' load balancers, otherwise its own. */
-  externalAddresses(): readonly Address[] {
-    const { directory } = this.cluster;
-    const own = localAddresses(this.#site);
-    const ofServices = own
-      .flatMap((address) => directory.slicesByEndpointIP(address))
-      .flatMap(({ service, namespace }) => directory.service(`${service}.${namespace}`)?.externalIPs ?? []);
-    return ofServices.length > 0 ? [...new Set(ofServices)] : own;
+  #nameServers(zone: string): ReadonlyMap<string, readonly Address[]> {
+    return nameServers(this.cluster.directory, localAddresses(this.#site), zone);
   }
 
   #ownItems(): readonly { readonly address: Address; readonly port: number; readonly target: string }[] {
-    return [...this.#nameServerAddresses(this.options.primaryZone).values()]
+    return [...this.#nameServers(this.options.primaryZone).values()]
       .flat()
       .map((address) => ({ address, port: -1, target: "ns.dns" }));
   }
@@ -320,14 +297,4 @@ export class KubernetesHandler implements Handler {
 function machineSearch(): readonly string[] {
   const file = "/etc/resolv.conf";
   return existsSync(file) ? searchDomains(readFileSync(file, "utf8")) : ["."];
-}
-
-/** The addresses under which other machines reach this server. */
-function localAddresses(site: Site): readonly Address[] {
-  const { bind } = site.settings;
-  const all = Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
-    .map(({ address }) => address);
-  return (bind.length > 0 ? bind : all).flatMap((text) => tryParseAddress(text) ?? []);
 }
