@@ -74,7 +74,14 @@ test("objects can be read in every form", { skip }, async (t) => {
     await kubectl(["get", "pods", "--field-selector=status.phase!=Failed", "--show-labels"]),
     /pod-template-hash=/,
   );
-  assert.match(await kubectl(["get", "events", "--sort-by=.lastTimestamp"]), /Scaled up replica set/);
+  const events = await kubectl(["get", "events", "--sort-by=.lastTimestamp"]);
+  assert.match(events, /Scaled up replica set/);
+  assert.match(events, /SuccessfulCreate +replicaset\/web-\S+ +Created pod: web-/);
+  const accept = "application/json;as=Table;g=meta.k8s.io;v=v1";
+  const scale = await cluster.request("GET", "/apis/apps/v1/namespaces/default/deployments/web/scale", undefined, {
+    accept,
+  });
+  assert.deepEqual(JSON.parse(scale.text).rows[0].cells.slice(0, 2), ["web", 3]);
   assert.match(await kubectl(["get", "nodes", "-o", "wide"]), /node-a\s+Ready\s+<none>\s+\S+\s+v1.33.0\s+192.0.2.1/);
   assert.match(await kubectl(["get", "all"]), /replicaset.apps\/web-/);
   assert.match(await kubectl(["api-resources"]), /deployments\s+deploy\s+apps\/v1\s+true\s+Deployment/);

@@ -7,13 +7,22 @@ import type { Propagation } from "../server/lifecycle.ts";
 
 /** A write that a controller wants. `object` of an update is the whole object as it shall be. */
 export type Action =
-  | { readonly type: "create"; readonly resource: string; readonly namespace: string; readonly object: JsonObject }
+  | {
+      readonly type: "create";
+      readonly resource: string;
+      readonly namespace: string;
+      readonly object: JsonObject;
+      /** Whose event tells of it: of a workload that makes a pod. */
+      readonly of?: ApiObject;
+    }
   | { readonly type: "update" | "status"; readonly resource: string; readonly object: ApiObject }
   | {
       readonly type: "delete";
       readonly resource: string;
       readonly object: ApiObject;
       readonly propagation?: Propagation;
+      /** As for `create`. */
+      readonly of?: ApiObject;
     }
   | {
       readonly type: "event";
@@ -32,7 +41,12 @@ export function perform(api: Api, actions: readonly Action[], component: string)
   for (const action of actions) {
     switch (action.type) {
       case "create":
-        api.create(needKind(api, action.resource), action.namespace, action.object, internal);
+        tell(
+          api,
+          action,
+          api.create(needKind(api, action.resource), action.namespace, action.object, internal),
+          component,
+        );
         break;
       case "update":
       case "status": {
@@ -46,6 +60,7 @@ export function perform(api: Api, actions: readonly Action[], component: string)
         const propagation = action.propagation ?? "Background";
         try {
           api.delete(needKind(api, action.resource), namespace, name, { dryRun: false, propagation, uid });
+          tell(api, action, action.object, component);
         } catch (error) {
           if (!isCode(error, 404)) throw error;
         }
@@ -56,6 +71,18 @@ export function perform(api: Api, actions: readonly Action[], component: string)
         break;
     }
   }
+}
+
+/** Tells in an event of a workload which pod it made or gave up. */
+function tell(
+  api: Api,
+  { type, of }: Extract<Action, { type: "create" | "delete" }>,
+  pod: ApiObject,
+  component: string,
+): void {
+  if (of === undefined) return;
+  const [reason, done] = type === "create" ? ["SuccessfulCreate", "Created"] : ["SuccessfulDelete", "Deleted"];
+  recordEvent(api, { type: "event", about: of, reason, message: `${done} pod: ${pod.metadata.name}` }, component);
 }
 
 /** The kind of a resource that is known to exist. */

@@ -80,9 +80,9 @@ export function decideDaemonSet(
       { nodeName: name, tolerations },
       { [hashLabel]: hash },
     );
-    actions.push({ type: "create", resource: "pods", namespace: set.metadata.namespace ?? "", object });
+    actions.push({ type: "create", resource: "pods", namespace: set.metadata.namespace ?? "", object, of: set });
   };
-  const remove = (object: ApiObject) => actions.push({ type: "delete", resource: "pods", object });
+  const remove = (object: ApiObject) => actions.push({ type: "delete", resource: "pods", object, of: set });
   for (const node of deleting ? [] : wanted) {
     const { name } = node.metadata;
     const here = onNode.get(name) ?? [];

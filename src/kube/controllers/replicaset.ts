@@ -36,10 +36,10 @@ export function decideReplicaSet(set: ApiObject, pods: readonly ApiObject[], now
     const namespace = set.metadata.namespace ?? "";
     for (let i = 0; i < Math.min(missing, burst); i++) {
       const object = podOf(template, controlledBy(set), `${set.metadata.name}-`);
-      actions.push({ type: "create", resource: "pods", namespace, object });
+      actions.push({ type: "create", resource: "pods", namespace, object, of: set });
     }
     const surplus = missing < 0 ? [...mine].sort(byExpendability(now)).slice(0, -missing) : [];
-    for (const object of surplus) actions.push({ type: "delete", resource: "pods", object });
+    for (const object of surplus) actions.push({ type: "delete", resource: "pods", object, of: set });
   }
   const minimum = numberAt(set, ["spec", "minReadySeconds"]);
   const waits = mine.map((pod) => availableIn(pod, minimum, now));

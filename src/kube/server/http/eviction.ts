@@ -1,20 +1,20 @@
 /** Evictions: deletions of pods by those who can wait until the budgets of the pods allow it. */
 import { type Api, internal } from "../api.ts";
 import { ApiError, badRequest, evictionRefused } from "../errors.ts";
-import { type ApiObject, type JsonObject, listAt, numberAt, objectAt, textAt } from "../json.ts";
+import { type ApiObject, listAt, numberAt, objectAt, textAt } from "../json.ts";
 import { isBudgetOf, podDisruptionBudget, refusalOf } from "../kinds/disruption.ts";
 import { resourceOf } from "../kinds/kind.ts";
 import { evictionSchema } from "../kinds/requests.ts";
 import { deleteOptionsOf } from "./params.ts";
+import { created, type Done, type PartRequest } from "./part.ts";
 import { objectOf } from "./read.ts";
-import { created, type PartRequest } from "./subresources.ts";
 
 /**
  * Answers `POST pods/NAME/eviction`.
  *
  * @throws {ApiError} 429 if a budget has no room, 500 if the pod has more than one, and as a deletion does.
  */
-export function evict({ api, route, query, body }: PartRequest): { readonly code: number; readonly body: JsonObject } {
+export function evict({ api, route, query, body }: PartRequest): Done {
   const eviction = objectOf(body, evictionSchema);
   const { kind, namespace, name } = route;
   const named = textAt(eviction, "metadata", "name");
@@ -28,7 +28,7 @@ export function evict({ api, route, query, body }: PartRequest): { readonly code
     if (!options.dryRun) take(api, budget);
   }
   api.delete(kind, namespace, name, options);
-  return { code: 201, body: created };
+  return created;
 }
 
 function budgetOf(api: Api, pod: ApiObject): ApiObject | undefined {

@@ -4,6 +4,7 @@ import { badRequest, methodNotAllowed } from "../errors.ts";
 import { textAt } from "../json.ts";
 import { outward } from "../kinds/kind.ts";
 import { deleteOptionsSchema } from "../kinds/requests.ts";
+import { scaleKind } from "../kinds/scale.ts";
 import { patchTypeOf } from "../patching.ts";
 import { parseMediaType } from "./accept.ts";
 import {
@@ -62,7 +63,8 @@ async function handlePart(exchange: Exchange, route: ResourceRoute): Promise<voi
   const body = await readBody(request);
   const { method = "" } = request;
   const answer = writePart({ api, route, method, query: exchange.query, body, options: writeOptions(exchange) });
-  sendJson(exchange.response, answer.code, JSON.stringify(answer.body));
+  if ("object" in answer) sendObject(exchange, scaleKind, answer.object, answer.code);
+  else sendJson(exchange.response, answer.code, JSON.stringify(answer.status));
 }
 
 /** PUT or PATCH of an object or a part of it. */

@@ -370,22 +370,3 @@ export const controllerRevision = defineKind({
     ageColumn,
   ],
 });
-
-/** `Scale` of `autoscaling/v1`. */
-export const scaleSchema = objectSchema(
-  "io.k8s.api.autoscaling.v1.Scale",
-  "How many replicas a workload has, and shall have.",
-  {
-    spec: of(
-      struct("io.k8s.api.autoscaling.v1.ScaleSpec", "What is wanted.", { replicas: int("Replicas that are wanted.") }),
-      "What is wanted.",
-    ),
-    status: of(
-      struct("io.k8s.api.autoscaling.v1.ScaleStatus", "What there is.", {
-        replicas: int("Replicas that there are."),
-        selector: str("The pods, as a label selector."),
-      }),
-      "What there is.",
-    ),
-  },
-);
