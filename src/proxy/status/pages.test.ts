@@ -38,7 +38,9 @@ test("the mode, the configuration and the flags can be read", async () => {
   const configz = JSON.parse((await request("/configz")).body);
   assert.equal(configz["kubeproxy.config.k8s.io"].iptables.syncPeriod, "30s");
   assert.match((await request("/flagz")).body, /\n\nconfig=\nv=2\n$/);
-  assert.match((await request("/statusz")).body, /^Up: 1 hr 2 min 3 sec$/m);
+  const status = (await request("/statusz")).body;
+  assert.match(status, /^Up: 1 hr 2 min 3 sec$/m);
+  assert.match(status, /^Paths: \/configz \/flagz \/healthz \/metrics \/metrics\/slis \/proxyMode \/statusz$/m);
 });
 
 test("metrics have Kubernetes' names and stability", async () => {

@@ -43,9 +43,11 @@ export function statusPages(options: PagesOptions): HttpHandler {
     "/configz": () => jsonReply(200, { "kubeproxy.config.k8s.io": writeConfiguration(config()) }),
   };
   const gates = config().featureGates;
-  const pages = {
+  const pages: Routes = {
     ...routes,
-    ...(featureEnabled("ComponentStatusz", gates) ? { "/statusz": () => textReply(200, statusz(options)) } : {}),
+    ...(featureEnabled("ComponentStatusz", gates)
+      ? { "/statusz": () => textReply(200, statusz(options, Object.keys(pages))) }
+      : {}),
     ...(featureEnabled("ComponentFlagz", gates) ? { "/flagz": () => textReply(200, flagz(options)) } : {}),
     ...(config().enableProfiling ? debugRoutes(log) : {}),
   };
@@ -74,7 +76,7 @@ function debugRoutes(log: LogWriter): Routes {
   };
 }
 
-function statusz({ now, started, version, mode }: PagesOptions): string {
+function statusz({ now, started, version, mode }: PagesOptions, paths: readonly string[]): string {
   const seconds = Math.floor((now() - started) / 1000);
   const up = `${Math.floor(seconds / 3600)} hr ${Math.floor(seconds / 60) % 60} min ${seconds % 60} sec`;
   return `portolan proxy statusz
@@ -86,7 +88,7 @@ Node version: ${process.version}
 Binary version: ${version}
 Proxy mode: ${mode()}
 
-Paths: /configz /healthz /metrics /proxyMode
+Paths: ${paths.toSorted().join(" ")}
 `;
 }
 
