@@ -1,6 +1,7 @@
 /** Breaks labs on purpose, remembers how, and repairs them. */
+import { randomInt } from "node:crypto";
 import { closestName } from "../config/problems.ts";
-import type { Fault, FaultStage } from "./faults/fault.ts";
+import { type Fault, type FaultStage, serviceSpec } from "./faults/fault.ts";
 import { faults } from "./faults/index.ts";
 import { ask, runningLab, statusOf } from "./operations.ts";
 import { labClient } from "./pods.ts";
@@ -10,10 +11,14 @@ import type { LabFolder } from "./state.ts";
 interface Deed {
   readonly fault: string;
   readonly service: FaultStage["service"];
+  /** The names of the nodes that ran then. */
+  readonly nodes: readonly string[];
   readonly memory: unknown;
 }
 
-const file = "fault.json";
+/** Those of faults of objects alone outlive the lab's end. */
+const files = { passing: "fault.json", lasting: "lasting-fault.json" } as const;
+type DeedFile = (typeof files)[keyof typeof files];
 
 /** The Service that faults are about unless another is named: that of the example. */
 export const usualService = { namespace: "default", name: "hello-node" } as const;
@@ -42,13 +47,39 @@ export async function breakLab(
   signal: AbortSignal,
 ): Promise<void> {
   const folder = runningLab(lab);
-  const deeds = deedsOf(folder);
-  if (deeds.some((deed) => deed.fault === fault.name))
+  if (currentFaults(folder).includes(fault.name))
     throw new Error(`lab ${lab} has fault ${fault.name} already: repair it first`);
   await withStage(lab, folder, service, signal, async (stage) => {
-    const memory = (await fault.break(stage)) ?? null;
-    folder.writeJson(file, [...deeds, { fault: fault.name, service, memory }]);
+    const nodes = stage.nodes.filter(({ state }) => state === "running");
+    const memory = (await fault.break({ ...stage, nodes })) ?? null;
+    const deed = { fault: fault.name, service, nodes: nodes.map(({ name }) => name), memory };
+    const file = fileOf(fault);
+    folder.writeJson(file, [...deedsIn(folder, file), deed]);
   });
+}
+
+/**
+ * Breaks a lab at random, by one of the faults that it can have. @returns which.
+ *
+ * @throws an Error if there is no such Service, or if it can have none.
+ */
+export async function breakSomething(lab: string, service: FaultStage["service"], signal: AbortSignal): Promise<Fault> {
+  await withStage(lab, runningLab(lab), service, signal, async (stage) => {
+    await serviceSpec(stage);
+  });
+  let problem: unknown;
+  for (const rest = [...faults]; rest.length > 0; ) {
+    const [fault] = rest.splice(randomInt(rest.length), 1);
+    if (fault === undefined) break;
+    try {
+      await breakLab(lab, fault, service, signal);
+      return fault;
+    } catch (error) {
+      // It may need a second node, or a program that this machine does not have.
+      problem = error;
+    }
+  }
+  throw problem;
 }
 
 /** Undoes faults, the last one first. @param only the name of one; all without it. @returns the names of those undone. */
@@ -61,20 +92,36 @@ export async function repairLab(
   const repaired: string[] = [];
   for (const deed of deedsOf(folder).toReversed()) {
     if (only !== undefined && deed.fault !== only) continue;
+    const fault = findFault(deed.fault);
     await withStage(lab, folder, deed.service, signal, async (stage) => {
-      await findFault(deed.fault).repair(stage, deed.memory);
+      const nodes = deed.nodes.flatMap((name) => stage.nodes.find((node) => node.name === name) ?? []);
+      try {
+        await fault.repair({ ...stage, nodes }, deed.memory);
+      } catch (error) {
+        // What a node had that was switched off or removed is gone with it.
+        if (nodes.length === deed.nodes.length && nodes.every(({ state }) => state === "running")) throw error;
+      }
     });
     repaired.push(deed.fault);
+    const file = fileOf(fault);
     folder.writeJson(
       file,
-      deedsOf(folder).filter(({ fault }) => fault !== deed.fault),
+      deedsIn(folder, file).filter((other) => other.fault !== deed.fault),
     );
   }
   return repaired;
 }
 
-function deedsOf(folder: LabFolder): readonly Deed[] {
+function fileOf({ lasting }: Fault): DeedFile {
+  return files[lasting ? "lasting" : "passing"];
+}
+
+function deedsIn(folder: LabFolder, file: DeedFile): readonly Deed[] {
   return (folder.readJson(file) ?? []) as readonly Deed[];
+}
+
+function deedsOf(folder: LabFolder): readonly Deed[] {
+  return [...deedsIn(folder, files.lasting), ...deedsIn(folder, files.passing)];
 }
 
 async function withStage(

@@ -174,6 +174,47 @@ test("a lab is not broken twice in the same way", async () => {
   assert.match((await lab.try("break", "hairpin-of")).err, /did you mean hairpin-off\?/);
 });
 
+test("faults of Services say how to come by one that is not there", async () => {
+  for (const command of [["break", "wrong-selector"], ["quiz"]] as const) {
+    const { code, err } = await lab.try(command[0], ...command.slice(1), "--service", "shop/none");
+    assert.equal(code, 1);
+    assert.match(err, /there is no Service shop\/none: name another with --service, or make the example's with/);
+  }
+  assert.equal((await lab.try("break", "wrong-selector", "--service", "a/b/c")).code, 2);
+});
+
+test("what somebody repaired by hand is repaired", async () => {
+  const byHand = {
+    "legacy-rules": ["iptables-legacy", "-D", "FORWARD", "-p", "tcp", "-j", "DROP"],
+    "second-chain-drops": ["nft", "delete", "table", "inet", "site_firewall"],
+    "stale-neighbour": ["ip", "neigh", "del", "172.20.0.12", "dev", "eth0"],
+  };
+  for (const [name, argv] of Object.entries(byHand)) {
+    await lab.lab("break", name);
+    const { code, err } = await lab.at("node1", ...argv);
+    assert.equal(code, 0, err);
+  }
+  await lab.lab("break", "local-without-endpoints");
+  await lab.kubectl("delete", "service/fault-local", "pod/fault-local", "--grace-period=0", "--force");
+  assert.equal((await lab.try("repair")).code, 0);
+  assert.match((await lab.try("repair")).err, /Nothing was broken/);
+});
+
+test("faults of nodes end with them, and those of objects outlive the lab's end", async () => {
+  await lab.lab("break", "wrong-selector");
+  await lab.lab("break", "legacy-rules");
+  await lab.lab("break", "bridge-nf-off");
+  await lab.lab("node", "stop", "node1");
+  assert.match((await lab.try("repair", "legacy-rules")).err, /Repaired: legacy-rules/);
+  await lab.lab("down");
+  await lab.lab("up");
+  assert.match((await lab.try("repair")).err, /Repaired: wrong-selector\n/);
+  assert.match((await lab.try("repair")).err, /Nothing was broken/);
+  assert.equal(await lab.field("service hello-node", ".spec.selector"), '{"app":"hello"}');
+  await lab.lab("node", "start", "node1");
+  await lab.kubectl("wait", "--for=condition=Ready", "pods", "-l", "app=hello", "--timeout=20s");
+});
+
 for (const [name, { look, broken, whole }] of Object.entries(seen)) {
   test(`fault ${name} shows, and is repaired`, async () => {
     const as = (wanted: unknown) => (value: unknown) => JSON.stringify(value) === JSON.stringify(wanted);

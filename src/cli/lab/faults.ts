@@ -1,10 +1,10 @@
 /** `portolan lab break`, `repair` and `quiz`. */
-import { randomInt } from "node:crypto";
 import { createInterface } from "node:readline/promises";
 import { stringFlag } from "../../config/flags.ts";
-import { breakLab, currentFaults, findFault, repairLab, usualService } from "../../lab/breaking.ts";
+import { breakLab, breakSomething, currentFaults, findFault, repairLab, usualService } from "../../lab/breaking.ts";
 import { faults } from "../../lab/faults/index.ts";
 import { runningLab } from "../../lab/operations.ts";
+import { labCommand } from "../../lab/plan/names.ts";
 import { exitStatus } from "../command.ts";
 import { labNameOf, labPart, wrongUsage } from "./part.ts";
 
@@ -15,7 +15,9 @@ const serviceFlag = {
 };
 
 function serviceOf(text: string): { readonly namespace: string; readonly name: string } {
-  const [name = "", namespace = "default"] = text.split("/").reverse();
+  const [name = "", namespace = "default", ...more] = text.split("/").reverse();
+  if (name === "" || namespace === "" || more.length > 0)
+    throw wrongUsage(`--service must be NAME or NAMESPACE/NAME, not ${JSON.stringify(text)}`);
   return { namespace, name };
 }
 
@@ -39,8 +41,9 @@ export const breaking = labPart({
       return exitStatus.ok;
     }
     const fault = findFault(wanted);
-    await breakLab(labNameOf(values), fault, serviceOf(values.service), signal);
-    err(`${fault.deed}\nSeen: ${fault.symptom}\nUndo it with: portolan lab repair\n`);
+    const name = labNameOf(values);
+    await breakLab(name, fault, serviceOf(values.service), signal);
+    err(`${fault.deed}\nSeen: ${fault.symptom}\nUndo it with: ${labCommand(name, "repair")}\n`);
     return exitStatus.ok;
   },
 });
@@ -75,23 +78,23 @@ export const quiz = labPart({
   async run({ values, context: { out, signal } }) {
     const name = labNameOf(values);
     const broken = currentFaults(runningLab(name));
-    if (broken.length > 0) throw new Error(`lab ${name} is broken already: portolan lab repair first`);
-    const fault = faults[randomInt(faults.length)];
-    if (fault === undefined) return exitStatus.failure;
-    await breakLab(name, fault, serviceOf(values.service), signal);
+    if (broken.length > 0) throw new Error(`lab ${name} is broken already: ${labCommand(name, "repair")} first`);
+    const fault = await breakSomething(name, serviceOf(values.service), signal);
     try {
       out(`Something in lab ${name} is broken. Look around in another terminal, then say what it is:\n\n`);
       out(faults.map((choice, i) => `  ${String(i + 1).padStart(2)}  ${choice.deed}\n`).join(""));
-      out("\nA number is an answer; hint says what somebody would see; enter nothing to give up.\n\n");
+      out("\nA number is an answer; hint says what somebody would see; enter nothing to give up.\n");
+      const prompt = "\nYour answer: ";
+      out(prompt);
       const lines = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
       signal.addEventListener("abort", () => lines.close(), { once: true });
       for await (const line of lines) {
         const answer = line.trim();
-        if (answer === "hint") out(`${fault.symptom}\n`);
+        if (answer === "hint") out(`${fault.symptom}\n${prompt}`);
         else if (answer === "" || answer === fault.name || faults[Number(answer) - 1] === fault) {
           out(answer === "" ? `It was: ${fault.deed}\n` : "Right.\n");
           break;
-        } else out("No. Look again.\n");
+        } else out(`No. Look again.\n${prompt}`);
       }
       lines.close();
       out(`\n${fault.explanation}\nRemedy: ${fault.remedy}\n`);

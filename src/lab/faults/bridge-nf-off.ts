@@ -10,7 +10,7 @@ export const bridgeNfOff: Fault = {
   remedy: "sysctl net.bridge.bridge-nf-call-iptables=1 on every node",
   break: ({ nodes }) =>
     setSysctls(
-      nodes.filter(({ state }) => state === "running").map(({ namespace }) => namespace),
+      nodes.map(({ namespace }) => namespace),
       { "net/bridge/bridge-nf-call-iptables": "0" },
     ),
   repair: (_, memory) => restoreSysctls(memory),

@@ -1,8 +1,8 @@
 /** What a fault is: something that goes wrong in real networks, done to a lab and undone again. */
-import { inNamespace } from "../../kernel/namespace.ts";
+import { inNamespace, listNamespaces } from "../../kernel/namespace.ts";
 import { runInside } from "../../kernel/programs.ts";
 import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
-import { type KubeClient, resourcePath } from "../../kube/client.ts";
+import { type KubeClient, KubeError, resourcePath } from "../../kube/client.ts";
 import { isFields, noFields } from "../../kube/objects/fields.ts";
 import { services } from "../../kube/objects/service.ts";
 import type { ControlRequest } from "../control.ts";
@@ -10,7 +10,10 @@ import type { NodeStatus } from "../lab.ts";
 import { namespaceNames } from "../plan/names.ts";
 import type { LabSpec, NodeSpec } from "../plan/spec.ts";
 
-/** A fault. What {@link break} returns is kept on disk, as JSON, until {@link repair} gets it. */
+/**
+ * A fault. What {@link break} returns is kept on disk, as JSON, until {@link repair} gets it. Somebody may have repaired
+ * it by hand before: that is no error.
+ */
 export interface Fault {
   /** What it is called on the command line. */
   readonly name: string;
@@ -22,6 +25,8 @@ export interface Fault {
   readonly explanation: string;
   /** How it is undone. */
   readonly remedy: string;
+  /** True for faults of objects, which the API keeps while the lab is down; all else ends with the lab. */
+  readonly lasting?: boolean;
   break(stage: FaultStage): Promise<unknown> | unknown;
   repair(stage: FaultStage, memory: unknown): Promise<void> | void;
 }
@@ -29,6 +34,7 @@ export interface Fault {
 /** A running lab, as faults see it. */
 export interface FaultStage {
   readonly spec: LabSpec;
+  /** Those that run; for a repair those that ran when it was broken, and are still known. */
   readonly nodes: readonly NodeStatus[];
   readonly client: KubeClient;
   readonly signal: AbortSignal;
@@ -37,9 +43,9 @@ export interface FaultStage {
   ask(request: ControlRequest): Promise<unknown>;
 }
 
-/** The nth node that runs, from 0. @throws an Error if there are not so many. */
+/** The nth node of a stage, from 0. @throws an Error if there are not so many. */
 export function nodeAt({ nodes, spec }: FaultStage, index: number): NodeStatus & { readonly spec: NodeSpec } {
-  const node = nodes.filter(({ state }) => state === "running")[index];
+  const node = nodes[index];
   const plan = spec.nodes.find(({ name }) => name === node?.name);
   if (node === undefined || plan === undefined) throw new Error(`this fault needs ${index + 1} nodes that run`);
   return { ...node, spec: plan };
@@ -74,23 +80,42 @@ export function setSysctls(namespaces: readonly string[], values: Readonly<Recor
   );
 }
 
-/** Sets sysctls back to what they were. */
+/** Sets sysctls back to what they were, where the namespaces are there. */
 export function restoreSysctls(memory: unknown): void {
+  const existing = new Set(listNamespaces());
   for (const { namespace, name, value } of memory as SysctlMemory) {
+    if (!existing.has(namespace)) continue;
     inNamespace(namespace, () => {
       writeSysctl(name, value);
     });
   }
 }
 
-/** The raw spec of the stage's Service. @throws a KubeError if there is none. */
+/** The raw spec of the stage's Service. @throws an Error that says how to make one if there is none. */
 export async function serviceSpec({ client, service, signal }: FaultStage): Promise<Readonly<Record<string, unknown>>> {
-  const raw = await client.send({ path: resourcePath(services, service) }, signal);
+  const raw = await ifThere(client.send({ path: resourcePath(services, service) }, signal));
+  if (raw === undefined) {
+    throw new Error(
+      `there is no Service ${service.namespace}/${service.name}: name another with --service, or make the example's with portolan lab apply -f examples/lab/hello.yaml`,
+    );
+  }
   return isFields(raw) && isFields(raw.spec) ? raw.spec : noFields;
 }
 
-/** Changes the spec of the stage's Service. */
+/** Changes the spec of the stage's Service, if it is there. */
 export async function patchService({ client, service, signal }: FaultStage, spec: object): Promise<void> {
   const contentType = "application/merge-patch+json";
-  await client.send({ method: "PATCH", path: resourcePath(services, service), contentType, body: { spec } }, signal);
+  await ifThere(
+    client.send({ method: "PATCH", path: resourcePath(services, service), contentType, body: { spec } }, signal),
+  );
+}
+
+/** What the API server says; undefined if it does not have the object. */
+export async function ifThere(answer: Promise<unknown>): Promise<unknown> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 404) return undefined;
+    throw error;
+  }
 }

@@ -1,3 +1,4 @@
+import { runInside } from "../../kernel/programs.ts";
 import { type Fault, must, nodeAt } from "./fault.ts";
 
 const rule = ["FORWARD", "-p", "tcp", "-j", "DROP"] as const;
@@ -15,6 +16,8 @@ export const legacyRules: Fault = {
     must(nodeAt(stage, 0).namespace, "iptables-legacy", "-A", ...rule);
   },
   repair: (stage) => {
-    must(nodeAt(stage, 0).namespace, "iptables-legacy", "-D", ...rule);
+    const { namespace } = nodeAt(stage, 0);
+    if (runInside(namespace, ["iptables-legacy", "-C", ...rule]).status === 0)
+      must(namespace, "iptables-legacy", "-D", ...rule);
   },
 };

@@ -1,7 +1,7 @@
 import { resourcePath } from "../../kube/client.ts";
 import { isFields } from "../../kube/objects/fields.ts";
 import { services } from "../../kube/objects/service.ts";
-import { type Fault, nodeAt } from "./fault.ts";
+import { type Fault, ifThere, nodeAt } from "./fault.ts";
 
 /** A node port that only answers where pods are. */
 export const localWithoutEndpoints: Fault = {
@@ -12,6 +12,7 @@ export const localWithoutEndpoints: Fault = {
   explanation:
     "With externalTrafficPolicy: Local a node sends clients from outside to its own pods only, so that they see the client's address. A node without such pods drops. A load balancer that does not ask the health check node port sends clients there all the same.",
   remedy: "externalTrafficPolicy: Cluster, or pods on every node that clients are sent to",
+  lasting: true,
   async break(stage) {
     const away = nodeAt(stage, 1).name;
     const { namespace } = stage.service;
@@ -46,9 +47,11 @@ export const localWithoutEndpoints: Fault = {
   async repair(stage, memory) {
     const { namespace } = memory as { readonly namespace: string };
     const remove = (plural: string, body?: object) =>
-      stage.client.send(
-        { method: "DELETE", path: resourcePath({ ...core, plural }, { namespace, name: "fault-local" }), body },
-        stage.signal,
+      ifThere(
+        stage.client.send(
+          { method: "DELETE", path: resourcePath({ ...core, plural }, { namespace, name: "fault-local" }), body },
+          stage.signal,
+        ),
       );
     await remove(services.plural);
     await remove("pods", { kind: "DeleteOptions", apiVersion: "v1", gracePeriodSeconds: 0 });

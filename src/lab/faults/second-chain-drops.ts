@@ -25,6 +25,9 @@ export const secondChainDrops: Fault = {
     must(namespace, "nft", "add", "rule", ...table, "forward", "meta", "l4proto", "tcp", "ct", "state", "new", "drop");
   },
   repair: (stage) => {
-    must(nodeAt(stage, 0).namespace, "nft", "delete", "table", ...table);
+    const { namespace } = nodeAt(stage, 0);
+    // So that there is something to delete.
+    must(namespace, "nft", "add", "table", ...table);
+    must(namespace, "nft", "delete", "table", ...table);
   },
 };

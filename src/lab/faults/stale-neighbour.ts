@@ -10,15 +10,19 @@ export const staleNeighbour: Fault = {
   explanation:
     "Overlays write neighbours and forwarding entries for good, from what the API says of each node. When a node is made anew and its entry is not, frames go to a hardware address that is gone: `ip neigh` shows PERMANENT with an address other than `ip link` of that node.",
   remedy: "ip neigh del ADDRESS dev eth0",
-  break(stage) {
-    using socket = openRoute(nodeAt(stage, 0).namespace);
-    setNeighbour(socket, { ...neighbour(stage, socket), mac: parseMac("0a:58:de:ad:be:ef") });
-  },
+  break: setStale,
   repair(stage) {
+    // So that there is something to delete.
+    setStale(stage);
     using socket = openRoute(nodeAt(stage, 0).namespace);
     deleteNeighbour(socket, neighbour(stage, socket));
   },
 };
+
+function setStale(stage: FaultStage): void {
+  using socket = openRoute(nodeAt(stage, 0).namespace);
+  setNeighbour(socket, { ...neighbour(stage, socket), mac: parseMac("0a:58:de:ad:be:ef") });
+}
 
 function neighbour(stage: FaultStage, socket: ReturnType<typeof openRoute>) {
   return {

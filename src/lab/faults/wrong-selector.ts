@@ -8,6 +8,7 @@ export const wrongSelector: Fault = {
   explanation:
     "The endpoints of a Service are the pods that its selector finds. With none the proxy rejects, so that clients need not wait. `kubectl get endpointslices` shows it; compare the selector with `kubectl get pods --show-labels`.",
   remedy: "make the selector, or the labels of the pods, right",
+  lasting: true,
   async break(stage) {
     const { selector } = await serviceSpec(stage);
     await patchService(stage, { selector: { "no-pod-has-this": "label" } });

@@ -10,6 +10,7 @@ export const wrongTargetPort: Fault = {
   explanation:
     "The proxy does what the Service says and does not know where pods listen: the pod's kernel refuses. Compare the ports of the EndpointSlice with `ss -ltn` in a pod.",
   remedy: "set targetPort to the port, or the port's name, on which the container listens",
+  lasting: true,
   async break(stage) {
     const { ports } = await serviceSpec(stage);
     const list = Array.isArray(ports) ? ports.filter(isFields) : [];
