@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { signalProcess } from "../kernel/programs.ts";
 import { systemClock } from "../telemetry/clock.ts";
 import { type ControlRequest, control, type LabStatus } from "./control.ts";
+import { labCommand } from "./plan/names.ts";
 import { type LabSpec, type LabWishes, makeSpec } from "./plan/spec.ts";
 import { LabFolder } from "./state.ts";
 import { handPort, sweepLab, takePort } from "./world.ts";
@@ -13,6 +14,8 @@ import { handPort, sweepLab, takePort } from "./world.ts";
 export interface UpResult {
   /** False if it ran already. */
   readonly started: boolean;
+  /** Whether the lab is what was wished for: one that ran already may be another. */
+  readonly granted: boolean;
   readonly status: LabStatus;
 }
 
@@ -43,12 +46,29 @@ export async function up(
   signal: AbortSignal,
 ): Promise<UpResult> {
   const folder = new LabFolder(wishes.name);
-  if (folder.supervisor() !== undefined) return { started: false, status: await untilReady(folder, progress, signal) };
   const { name } = wishes;
+  if (folder.supervisor() !== undefined) {
+    const status = await untilReady(folder, progress, signal);
+    return { started: false, granted: isGranted(wishes, status.nodes), status };
+  }
   const before = folder.read();
   folder.write({ spec: specFor(wishes, before?.spec), apiPort: before?.apiPort ?? 0 });
+  const began = logLength(folder);
   const supervisor = startSupervisor(folder, name);
-  return { started: true, status: await untilReady(folder, progress, signal, supervisor) };
+  return { started: true, granted: true, status: await untilReady(folder, progress, signal, { supervisor, began }) };
+}
+
+/** Whether a lab is what the wishes ask for; what they leave open may be anything. */
+function isGranted({ nodes, mode = "", dualStack, zones = [] }: PartialWishes, found: LabStatus["nodes"]): boolean {
+  return (
+    (nodes ?? found.length) === found.length &&
+    zones.every((wanted) => found.some(({ zone }) => zone === wanted)) &&
+    found.every(
+      (node) =>
+        (mode === "" || node.state === "stopped" || node.mode === mode) &&
+        (dualStack ?? node.addresses.length > 1) === node.addresses.length > 1,
+    )
+  );
 }
 
 /** The lab that is wished for: what the wishes leave open is as it was before, or as is usual. */
@@ -57,9 +77,7 @@ function specFor(wishes: PartialWishes, before: LabSpec | undefined): LabSpec {
   if (before === undefined) return makeSpec({ ...usual, ...wishes });
   const { name, mode = before.mode, dualStack } = wishes;
   if (dualStack !== undefined && dualStack !== before.families.length > 1) {
-    throw new Error(
-      `lab ${name} has the address families that it was made with: portolan lab reset --name ${name} first`,
-    );
+    throw new Error(`lab ${name} has the address families that it was made with: ${labCommand(name, "reset")} first`);
   }
   if (wishes.nodes === undefined && wishes.zones === undefined) return { ...before, mode };
   const { nodes = before.nodes.length, zones = before.nodes.map(({ zone }) => zone).filter(Boolean) } = wishes;
@@ -109,16 +127,14 @@ export async function statusOf(name: string, signal: AbortSignal): Promise<LabSt
 export function runningLab(name: string): LabFolder {
   const folder = new LabFolder(name);
   if (folder.supervisor() === undefined) {
-    throw new Error(
-      `lab ${name} does not run: start it with portolan lab up${name === "lab" ? "" : ` --name ${name}`}`,
-    );
+    throw new Error(`lab ${name} does not run: start it with ${labCommand(name, "up")}`);
   }
   return folder;
 }
 
 function startSupervisor(folder: LabFolder, name: string): ChildProcess {
   mkdirSync(folder.path, { recursive: true, mode: 0o700 });
-  if ((statSync(folder.log, { throwIfNoEntry: false })?.size ?? 0) > longLog) renameSync(folder.log, `${folder.log}.1`);
+  if (logLength(folder) > longLog) renameSync(folder.log, `${folder.log}.1`);
   const log = openSync(folder.log, "a");
   const { env, files } = handPort(takePort());
   try {
@@ -139,7 +155,7 @@ async function untilReady(
   folder: LabFolder,
   progress: (text: string) => void,
   signal: AbortSignal,
-  supervisor?: ChildProcess,
+  { supervisor, began = 0 }: { readonly supervisor?: ChildProcess; readonly began?: number } = {},
 ): Promise<LabStatus> {
   const end = systemClock.monotonic() + startPatience;
   let said = "";
@@ -149,8 +165,9 @@ async function untilReady(
     // It may have ended because another one was faster.
     const over = seen || (supervisor !== undefined && (supervisor.exitCode ?? supervisor.signalCode) !== null);
     const alive = folder.supervisor() !== undefined;
-    if ((over && !alive) || systemClock.monotonic() > end)
-      throw new Error(`the lab did not become ready:\n${logTail(folder)}`);
+    if (over && !alive) throw new Error(`the lab's supervisor ended while it was starting:\n${logTail(folder, began)}`);
+    if (systemClock.monotonic() > end)
+      throw new Error(`the lab did not become ready within ${startPatience / 1000} s:\n${logTail(folder, began)}`);
     seen ||= alive;
     if (alive) {
       const status = (await control(folder.socket, { op: "status" }, signal).catch(() => undefined)) as
@@ -165,9 +182,17 @@ async function untilReady(
   }
 }
 
-function logTail(folder: LabFolder): string {
+function logLength({ log }: LabFolder): number {
+  return statSync(log, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** The end of a lab's log, of what was written from an offset on. */
+function logTail({ log }: LabFolder, from: number): string {
   try {
-    return readFileSync(folder.log, "utf8").slice(-tail);
+    const text = readFileSync(log);
+    // One that was put aside begins anew.
+    const own = text.subarray(text.length < from ? 0 : from).toString();
+    return own.length > tail ? `...\n${own.slice(-tail).replace(/^.*\n/, "")}` : own || "it said nothing";
   } catch {
     return "there is no log";
   }

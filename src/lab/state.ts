@@ -6,7 +6,7 @@
  * - `nodes/NODE/`: configuration, kubeconfig and log of the node's proxy
  * - `pods/`: logs and files of pods that run
  * - `supervisor.json`, `supervisor.log`, `control.sock`: the program that keeps it running
- * - `fault.json`: what was broken on purpose
+ * - `fault.json`, `lasting-fault.json`: what was broken on purpose, and what of it outlives the lab's end
  */
 import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -14,6 +14,7 @@ import { isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isSystemError } from "../kernel/errno.ts";
 import { processStart } from "../kernel/programs.ts";
+import { errorText } from "../telemetry/log.ts";
 import { type LabSpec, labNameProblem } from "./plan/spec.ts";
 
 /** Milliseconds in which whoever else wants to be the supervisor has done what it would. */
@@ -144,10 +145,9 @@ export class LabFolder {
       return JSON.parse(readFileSync(path, "utf8"));
     } catch (error) {
       if (isSystemError(error, "ENOENT")) return undefined;
-      if (isSystemError(error, "EACCES")) throw this.#closed(error);
       if (error instanceof SyntaxError)
         throw new Error(`${path} is damaged: ${error.message}; remove it, or the lab with portolan lab reset`);
-      throw error;
+      throw this.#closed(error);
     }
   }
 
@@ -156,7 +156,7 @@ export class LabFolder {
     try {
       mkdirSync(this.path, { recursive: true, mode: 0o700 });
     } catch (error) {
-      throw isSystemError(error, "EACCES") ? this.#closed(error) : error;
+      throw this.#closed(error);
     }
   }
 
@@ -164,11 +164,16 @@ export class LabFolder {
   writeJson(name: string, value: unknown): void {
     this.make();
     const path = join(this.path, name);
-    writeFileSync(`${path}.new`, `${JSON.stringify(value, undefined, 2)}\n`);
-    renameSync(`${path}.new`, path);
+    try {
+      writeFileSync(`${path}.new`, `${JSON.stringify(value, undefined, 2)}\n`);
+      renameSync(`${path}.new`, path);
+    } catch (error) {
+      throw this.#closed(error);
+    }
   }
+
   #closed(cause: unknown): Error {
-    const remedy = "set HOME or XDG_STATE_HOME to a folder of yours";
-    return new Error(`${this.path}: this user may not keep a lab there: ${remedy}`, { cause });
+    const remedy = "make room, or set XDG_STATE_HOME to a folder of yours";
+    return new Error(`${this.path}: no lab can be kept there (${errorText(cause)}): ${remedy}`, { cause });
   }
 }

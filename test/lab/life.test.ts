@@ -333,7 +333,7 @@ test("two labs run side by side, dual-stack if one wants it, and reset forgets",
 
 test("what makes no sense is refused with the reason", async () => {
   for (const [args, message] of [
-    [["up", "--nodes", "0"], /runs already/],
+    [["up", "--nodes", "9"], /runs already.*\n.*left as it is, not as the flags ask/],
     [["mode", "magic"], /name one mode/],
     [["node", "stop", "node9"], /there is no node node9: there are node1, node2/],
     [["exec", "nobody", "--", "true"], /there is no "nobody" in lab/],
@@ -343,6 +343,18 @@ test("what makes no sense is refused with the reason", async () => {
     const [command, ...rest] = args;
     assert.match((await lab.try(command, ...rest)).err, message);
   }
+  const { err } = await lab.run([
+    "env",
+    "PORTOLAN_IPTABLES=none",
+    lab.program,
+    "lab",
+    "mode",
+    "iptables",
+    "--name",
+    lab.name,
+  ]);
+  assert.match(err, /mode iptables cannot be used here: PORTOLAN_IPTABLES/);
+  assert.doesNotMatch((await lab.try("up", "--nodes", "2")).err, /not as the flags ask/);
   const bad = await lab.run([lab.program, "lab", "up", "--name", "Not-Good"]);
   assert.equal(bad.code, 2);
   assert.match(bad.err, /not a name for a lab/);

@@ -1,20 +1,22 @@
 /** `portolan lab mode` and `node`: changes of a lab that runs. */
 import { durationFlag, floatFlag, stringFlag } from "../../config/flags.ts";
 import { impair } from "../../lab/network/impair.ts";
-import { ask } from "../../lab/operations.ts";
+import { ask, runningLab } from "../../lab/operations.ts";
 import { exitStatus } from "../command.ts";
 import { checkMode, labNameOf, labPart, wrongUsage } from "./part.ts";
 
 /** `lab mode`. */
 export const mode = labPart({
   name: "mode",
+  world: "enters",
   usage: "MODE",
   summary: "Have every node's proxy work in another mode; no connection breaks",
   examples: [{ line: "portolan lab mode iptables", what: "the rules of all nodes become those of iptables" }],
   flags: {},
   async run({ values, args: [wanted = "", ...more], context }) {
-    await checkMode(more.length > 0 ? "" : wanted);
     const name = labNameOf(values);
+    runningLab(name);
+    await checkMode(more.length > 0 ? "" : wanted);
     await ask(name, { op: "mode", mode: wanted }, context.signal);
     context.err(`All proxies of lab ${name} work in mode ${wanted}\n`);
     return exitStatus.ok;

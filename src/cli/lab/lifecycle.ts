@@ -1,6 +1,7 @@
 /** `portolan lab up`, `down`, `reset`, and the supervisor that they start and end. */
 import { intFlag, stringFlag, stringsFlag, switchFlag } from "../../config/flags.ts";
 import { up as bringUp, reset as forget, down as takeDown } from "../../lab/operations.ts";
+import { labCommand } from "../../lab/plan/names.ts";
 import { LabFolder, listLabs } from "../../lab/state.ts";
 import { exitStatus } from "../command.ts";
 import { programVersion } from "../version.ts";
@@ -45,13 +46,17 @@ export const up = labPart({
       await runDemo({ wishes, out: context.out, signal: context.signal });
       return exitStatus.ok;
     }
-    const { started, status } = await bringUp(wishes, (text) => context.err(`  ${text}\n`), context.signal);
+    const { started, granted, status } = await bringUp(wishes, (text) => context.err(`  ${text}\n`), context.signal);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const nodes = status.nodes.map((node) => node.name).join(", ");
     const modes = [...new Set(status.nodes.map((node) => node.mode))].join(", ");
-    context.err(
-      started ? `Lab ${name} is ready after ${seconds} s: ${nodes}, mode ${modes}\n` : `Lab ${name} runs already\n`,
-    );
+    const what = started ? `is ready after ${seconds} s` : "runs already";
+    context.err(`Lab ${name} ${what}: ${nodes}, mode ${modes}\n`);
+    if (!granted) {
+      context.err(
+        `It is left as it is, not as the flags ask: ${labCommand(name, "down")} first, or see portolan lab node and mode\n`,
+      );
+    }
     context.out(`export KUBECONFIG=${new LabFolder(name).kubeconfig}\n`);
     return exitStatus.ok;
   },

@@ -47,11 +47,16 @@ export function labNameOf({ name }: { readonly name: string }): string {
   return name;
 }
 
-/** Refuses a mode that the proxy does not have. @throws {InvalidInputError} that lists those that there are. */
+/**
+ * Refuses a mode that the proxy does not have, or cannot work in here.
+ *
+ * @throws {InvalidInputError} that lists those that there are, or an Error that says what is missing.
+ */
 export async function checkMode(mode: string): Promise<void> {
   // The modes are a good part of the proxy, and of no use to the other commands.
-  const { modeNames } = await import("../../proxy/modes/index.ts");
+  const { chooseMode, modeFactories, modeNames } = await import("../../proxy/modes/index.ts");
   if (!modeNames.includes(mode)) throw wrongUsage(`name one mode: ${modeNames.join(", ")}`);
+  await chooseMode(mode, modeFactories);
 }
 
 /** Wrong usage of the command line. */
