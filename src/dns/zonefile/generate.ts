@@ -6,7 +6,7 @@ const maxRecords = 65_536;
 
 /**
  * The words of each record. `$` in a word is the number; `${OFFSET[,WIDTH[,BASE]]}` is the number with an offset, at
- * least so many digits, in base d, o, x or X; `\$` is a dollar sign.
+ * least so many digits, in base d, o, x or X; `\$` and `$$` are a dollar sign.
  *
  * @throws {TextError} if the range or a word is wrong.
  */
@@ -30,8 +30,8 @@ export function* generate(words: Words): Generator<readonly Word[]> {
 }
 
 function substitute(template: string, value: number): string {
-  return template.replace(/\\\$|\$\{([^}]*)\}|\$/g, (found, modifier?: string) => {
-    if (found === "\\$") return "$";
+  return template.replace(/\\\$|\$\$|\$\{([^}]*)\}|\$/g, (found, modifier?: string) => {
+    if (found === "\\$" || found === "$$") return "$";
     if (modifier === undefined) return String(value);
     const match = /^(-?\d{1,10})(?:,(\d{1,3})(?:,([doxX]))?)?$/.exec(modifier);
     const number = value + Number(match?.[1]);

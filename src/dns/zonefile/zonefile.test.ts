@@ -64,13 +64,19 @@ test("files are included with an origin of their own", () => {
 
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: that is how $GENERATE is written
 test("$GENERATE counts, with step, offset, width and base", () => {
-  assert.deepEqual(parse("$GENERATE 1-5/2 h$ 60 A 10.0.0.$\n$GENERATE 10-11 ${-9,3} 60 CNAME x${0,2,x}.\\$y"), [
-    "h1.example.org. 60 IN A 10.0.0.1",
-    "h3.example.org. 60 IN A 10.0.0.3",
-    "h5.example.org. 60 IN A 10.0.0.5",
-    "001.example.org. 60 IN CNAME x0a.$y.example.org.",
-    "002.example.org. 60 IN CNAME x0b.$y.example.org.",
-  ]);
+  assert.deepEqual(
+    parse(
+      "$GENERATE 1-5/2 h$ 60 A 10.0.0.$\n$GENERATE 10-11 ${-9,3} 60 CNAME x${0,2,x}.\\$y\n$GENERATE 1-1 p$ 60 CNAME a$$$",
+    ),
+    [
+      "h1.example.org. 60 IN A 10.0.0.1",
+      "h3.example.org. 60 IN A 10.0.0.3",
+      "h5.example.org. 60 IN A 10.0.0.5",
+      "001.example.org. 60 IN CNAME x0a.$y.example.org.",
+      "002.example.org. 60 IN CNAME x0b.$y.example.org.",
+      "p1.example.org. 60 IN CNAME a$1.example.org.",
+    ],
+  );
 });
 
 test("faults are reported with file and line", () => {
