@@ -49,10 +49,12 @@ test("a new Corefile is taken over without losing a query, a bad one is refused"
 });
 
 test("SIGTERM ends the server, after the time that health asks for", async () => {
-  const [port, health] = [await freePort(), await freePort()];
+  const [port, health, ready] = [await freePort(), await freePort(), await freePort()];
   const server = await startDns({
-    Corefile: block(port, `health 127.0.0.1:${health} {\n lameduck 1s\n }\n ${erratic}`),
+    Corefile: block(port, `health 127.0.0.1:${health} {\n lameduck 1s\n }\n ready 127.0.0.1:${ready}\n ${erratic}`),
   });
+  const statusOf = async (url: string) => (await fetch(url)).status;
+  assert.equal(await statusOf(`http://127.0.0.1:${ready}/ready`), 200);
   assert.equal(await (await fetch(`http://127.0.0.1:${health}/health`)).text(), "OK");
   // A terminal that is closed ends nothing.
   server.child.kill("SIGHUP");
@@ -60,6 +62,8 @@ test("SIGTERM ends the server, after the time that health asks for", async () =>
   server.child.kill("SIGTERM");
   await delay(300);
   assert.equal(dig(port, "a.example.").length, 1);
+  assert.equal(await statusOf(`http://127.0.0.1:${ready}/ready`), 503);
+  assert.equal(await statusOf(`http://127.0.0.1:${health}/health`), 200);
   await new Promise((resolve) => server.child.on("exit", resolve));
   assert.equal(server.child.exitCode, 0);
   await server.stop();

@@ -99,6 +99,11 @@ export class Instance {
     }
   }
 
+  /** Has plugin ready say that the server ends. */
+  announceEnd(): void {
+    for (const site of this.#sites) site.ending = true;
+  }
+
   /** Ends everything that {@link start} began. */
   stop(): void {
     this.#stop.abort();

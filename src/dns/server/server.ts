@@ -61,6 +61,7 @@ export class DnsServer {
     return this.#exclusive(async () => {
       this.#stopped = true;
       const lameduck = gently ? (this.#instance?.lameduck ?? 0) : 0;
+      this.#instance?.announceEnd();
       if (lameduck > 0) {
         this.#options.env.log.info(`Going on for ${lameduck / 1000}s before the end`);
         await this.#options.env.clock.sleep(lameduck, new AbortController().signal);

@@ -99,6 +99,8 @@ export class Site {
   readonly corefile: Corefile;
   /** The handlers of the block in their order; complete once all plugins are set up. */
   handlers: readonly Handler[] = [];
+  /** The server was told to end, and goes on only for those who still ask. */
+  ending = false;
   readonly #starts: ((signal: AbortSignal) => void | Promise<void>)[] = [];
   readonly #ask: (query: Query) => Promise<Message | undefined>;
 

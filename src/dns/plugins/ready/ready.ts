@@ -32,6 +32,7 @@ export const ready: Plugin = {
         address,
         "/ready",
         () => {
+          if ([...sites].some((one) => one.site.ending)) return textReply(503, "Shutting down");
           const waiting = [...sites].flatMap(notReady);
           if (waiting.length === 0) return textReply(200, "OK");
           return textReply(503, [...new Set(waiting)].sort().join(","));
