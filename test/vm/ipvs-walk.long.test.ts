@@ -8,4 +8,5 @@ const halves = [0, 1].map((half) => files.filter((_, i) => i % 2 === half).join(
 await Promise.all(
   halves.map((half) => testInVm("test/vm/ipvs-walk.guest.ts", { ...ipvsVm({ FLOWS: half }), timeout: 600_000 })),
 );
-await testInVm("test/vm/ipvs-hand.guest.ts", ipvsVm());
+const { modules, ...options } = ipvsVm();
+await testInVm("test/vm/ipvs-hand.guest.ts", { ...options, modules: [...modules, "ipip"] });

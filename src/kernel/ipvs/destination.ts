@@ -23,6 +23,9 @@ export interface Destination extends DestinationKey {
   readonly weight: number;
 }
 
+/** Tunnels that are not IP in IP, by number from 1 (`IP_VS_CONN_F_TUNNEL_TYPE_*`). */
+const tunnels = ["gue", "gre"] as const;
+
 /** A destination as the kernel tells it. */
 export interface CountedDestination extends Destination {
   /** Established connections. */
@@ -31,6 +34,8 @@ export interface CountedDestination extends Destination {
   readonly inactive: number;
   /** Clients that stick to it. */
   readonly persistent: number;
+  /** How a tunnel carries packets; absent for IP in IP, and where there is none. */
+  readonly tunnel?: (typeof tunnels)[number];
   /** The number of connections from which on it gets no more; absent: no number. */
   readonly upperThreshold?: number;
 }
@@ -67,6 +72,7 @@ function readDestination(fields: AttributeReader, serviceFamily: Family): Counte
   let family: Family | undefined = serviceFamily;
   let bytes: Uint8Array | undefined;
   let [port, forwarding, weight, active, inactive, persistent, upperThreshold] = [0, 0, 0, 0, 0, 0, 0];
+  let tunnel: CountedDestination["tunnel"];
   while (fields.next()) {
     switch (fields.type) {
       case destinationAttribute.family:
@@ -96,6 +102,9 @@ function readDestination(fields: AttributeReader, serviceFamily: Family): Counte
       case destinationAttribute.persistent:
         persistent = fields.u32();
         break;
+      case destinationAttribute.tunnel:
+        tunnel = tunnels[fields.u8() - 1];
+        break;
     }
   }
   const way = forwardings[forwarding & forwardingMask];
@@ -109,6 +118,7 @@ function readDestination(fields: AttributeReader, serviceFamily: Family): Counte
     active,
     inactive,
     persistent,
+    ...(tunnel !== undefined && { tunnel }),
     ...(upperThreshold !== 0 && { upperThreshold }),
   };
 }

@@ -57,6 +57,7 @@ export const destinationAttribute = {
   inactive: 8,
   persistent: 9,
   family: 11,
+  tunnel: 13,
 } as const;
 
 /** `IPVS_INFO_ATTR_*`. */

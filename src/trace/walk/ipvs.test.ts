@@ -122,11 +122,34 @@ test("each destination with a weight may be chosen, by schedulers that weigh wit
 
 test("a hash may fall on a destination that takes nothing, unless the service falls back", () => {
   const all = [destination("10.244.0.1"), destination("10.244.0.2", 0)];
-  const [reached, refused] = ends(node([service(all, { scheduler: "sh" })]));
-  assert.equal(reached, "forwarded 10.244.0.1:8080 1");
-  assert.match(refused ?? "", /^rejected/);
+  const endsFrom = (source: string, more: Partial<BalancedService>) =>
+    ends(node([service(all, { scheduler: "sh", ...more })]), { source: parseAddress(source) });
+  const reached = ["forwarded 10.244.0.1:8080 1"];
+  const refused = ["rejected ICMP error port unreachable"];
+  assert.deepEqual(endsFrom("203.0.113.5", {}), refused);
+  assert.deepEqual(endsFrom("203.0.113.6", {}), reached);
   const flags = serviceFlag.hashFallback;
-  assert.deepEqual(ends(node([service(all, { scheduler: "sh", flags })])), ["forwarded 10.244.0.1:8080 1"]);
+  for (const source of ["203.0.113.5", "203.0.113.6"]) assert.deepEqual(endsFrom(source, { flags }), reached);
+});
+
+test("where the hash is not known, each destination has its share, and some clients may be refused", () => {
+  const all = [destination("10.244.0.1"), destination("10.244.0.2", 3), destination("10.244.0.3", 0)];
+  const { sourcePort: _, ...packet } = question.packet;
+  for (const [scheduler, flags] of [
+    ["mh", 0],
+    ["sh", serviceFlag.hashPort],
+  ] as const) {
+    const told = walk(node([service(all, { scheduler, flags })]), { ...question, packet }).ends;
+    assert.deepEqual(
+      told.map(({ outcome, state }) => [outcome.kind, state.probability]).sort(),
+      [
+        ["forwarded", 0.25],
+        ["forwarded", 0.75],
+        ["rejected", 1],
+      ],
+      scheduler,
+    );
+  }
 });
 
 test("a service without destinations refuses, and its other ports are the node's own", () => {
@@ -150,8 +173,19 @@ test("destinations of this node are delivered; others are reached as their metho
   const [end] = routed;
   assert.ok(end?.outcome.kind === "forwarded" && end.outcome.to.address === vip);
   assert.equal(end.outcome.gateway, "10.244.0.1");
-  const tunnel = destination("10.244.0.1", 1, { forwarding: "tunnel" });
-  assert.match(ends(node([service([tunnel])]))[0] ?? "", /^unknown .*tunnel/);
+  const tunnelled = (more: Partial<CountedDestination> = {}) => {
+    const { routes, ...rest } = node([service([destination("10.244.0.1", 1, { forwarding: "tunnel", ...more })])]);
+    const own = routes.map((each) =>
+      each.type === "unicast" ? { ...each, preferredSource: parseAddress("192.0.2.1") } : each,
+    );
+    return walk({ ...rest, routes: own }, question).ends.map(({ outcome }) => outcome)[0];
+  };
+  assert.deepEqual(tunnelled(), {
+    kind: "forwarded",
+    interface: "eth1",
+    to: { address: "10.244.0.1", protocol: 4, source: "192.0.2.1" },
+  });
+  assert.equal(tunnelled({ tunnel: "gue" })?.kind, "unknown");
 });
 
 test("what IPVS would say is unknown where it could not be read, or where the port is not known", () => {

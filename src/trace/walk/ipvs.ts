@@ -4,7 +4,7 @@
  * (`net/netfilter/ipvs/ip_vs_core.c`).
  */
 import { type CountedDestination, formatService } from "../../kernel/ipvs/index.ts";
-import { type Address, isLoopback } from "../../net/address.ts";
+import { type Address, familyOf, isLoopback } from "../../net/address.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import type { BalancedService } from "../snapshot/types.ts";
 import type { Passage } from "./chain.ts";
@@ -14,6 +14,7 @@ import { usableHops } from "./routing.ts";
 import { assuming, type BalancedFlow, type State, type Way, withStep } from "./state.ts";
 import { sameTuple } from "./track.ts";
 import type { World } from "./world.ts";
+import { ipipOverhead, ipipPacket, wrap } from "./wrap.ts";
 
 /** The hooks at which packets meet virtual services, and the priorities there (`NF_IP_PRI_NAT_*`). */
 export const ipvsPriority = { input: 99, output: -98 } as const;
@@ -86,7 +87,7 @@ function balanceOne(hook: keyof typeof ipvsPriority, state: State, world: World)
   const name = `IPVS ${formatService(service.key)}`;
   const before = knownTo(state, world);
   if (before !== undefined || state.midst) return continued(hook, name, service, before, state, world);
-  const { choices, how, none } = schedule(service, world);
+  const { choices, how, none } = schedule(service, state.packet, world);
   const parts = choices.map(({ destination, share, choice }) => {
     const text = `${name} (${how})`;
     const chosen = { ...state, probability: state.probability * share };
@@ -202,8 +203,20 @@ function dispatch(
     return { ...pass(next), states: [], ended: [noRoute(next, `the route to ${to} says ${route.type}`)] };
   }
   if (isLoopback(packet.source)) return drop(next, `${name}: ${packet.source} is a loopback address`);
-  if (forwarding === "tunnel") return unknown(next, `${name} sends it to ${to} in a tunnel, which is not followed`);
-  return { states: [], ended: [], sent: waysOf(next, route, to, forwarding, world) };
+  if (forwarding !== "tunnel") {
+    return { states: [], ended: [], sent: waysOf(next, route, to, forwarding, world) };
+  }
+  if (destination.tunnel !== undefined || familyOf(to) !== packet.family || packet.family !== "IPv4") {
+    return unknown(
+      next,
+      `${name} sends it to ${to} in a tunnel (${destination.tunnel ?? "IPv6"}), which is not followed`,
+    );
+  }
+  const source = world.routing.sourceOf(route, to);
+  if (source === undefined) return { ...pass(next), states: [], ended: [noRoute(next, `nobody here reaches ${to}`)] };
+  const text = `IPVS puts it into a packet to ${to} (IP in IP)`;
+  const outer = wrap(next, ipipPacket(packet, source, to), { kind: "ipip" }, ipipOverhead, text);
+  return { states: [], ended: [], sent: waysOf(outer, route, to, forwarding, world) };
 }
 
 const noRoute = (state: State, why: string) => ({ state, outcome: { kind: "no route", why } }) as const;

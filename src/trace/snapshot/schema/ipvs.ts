@@ -20,6 +20,7 @@ const service = object({
       active: count,
       inactive: count,
       persistent: count,
+      tunnel: maybe(oneOf("gue", "gre")),
       upperThreshold: maybe(u32),
     }),
   ),

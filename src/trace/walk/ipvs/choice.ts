@@ -3,6 +3,7 @@ import { type CountedDestination, formatService, serviceFlag } from "../../../ke
 import type { BalancedService, Balancer } from "../../snapshot/types.ts";
 import { type Packet, protocolNumber } from "../packet.ts";
 import type { World } from "../world.ts";
+import { hashed, tableSize } from "./hash.ts";
 
 /** FTP announces connections for data within its own. */
 export const ftpPort = 21;
@@ -69,12 +70,13 @@ interface Choice {
 
 /** Schedulers that give each destination as many connections as its weight says, in the long run. */
 const weighted = new Set(["wrr", "wlc", "sed", "nq", "twos", "sh", "mh"]);
-/** Schedulers that take a hash, which may fall on a destination that takes nothing. */
-const hashing = new Set(["sh", "mh", "dh"]);
+/** Schedulers whose hash is not followed, and may fall on a destination that takes nothing. */
+const hashing = new Set(["sh", "mh"]);
 
 /** Whom the scheduler may choose; what it chose before, and the count of connections later, are not known. */
 export function schedule(
   service: BalancedService,
+  packet: Packet,
   world: World,
 ): { readonly choices: readonly Choice[]; readonly how: string; readonly none?: string } {
   const { scheduler, flags, destinations, timeout } = service;
@@ -89,6 +91,16 @@ export function schedule(
       undefined,
     );
     return { choices: best === undefined ? [] : [{ destination: best, share: 1 }], how };
+  }
+  if (scheduler === "sh" || scheduler === "dh") {
+    const destination = hashed(service, packet, takes);
+    if (destination !== "open") {
+      const whose = scheduler === "sh" ? "client's" : "service's";
+      return {
+        choices: destination === undefined ? [] : [{ destination, share: 1 }],
+        how: `${scheduler}, by the ${whose} address in a table of ${tableSize}${sticky}`,
+      };
+    }
   }
   if (!world.spend(usable.length)) {
     return { choices: [], how, none: "IPVS chooses somebody; the choices are too many to follow" };

@@ -19,7 +19,7 @@ export function deliver(cluster: Cluster, world: World, state: State): Onward {
       return move(world, atHook(unwrap(world, state, inner, device), "unpacked"), "frame");
     }
     if (inner.tunnel.kind === "ipip") {
-      const why = `${world.place} has no device that takes IP in IP of ${state.packet.source}`;
+      const why = `${world.place} has no device that is up and takes IP in IP of ${state.packet.source}: it says so to the tunnel's other end (ICMP, port unreachable)`;
       return end(state, { kind: "no neighbour", why, remedy: `ip -d link show type ipip, on ${world.place}` });
     }
   }
