@@ -12,6 +12,7 @@ import { applyManifest } from "./apply.ts";
 import { getInside } from "./network/http.ts";
 import { down, type PartialWishes, reset, type UpResult, up } from "./operations.ts";
 import { findPlace } from "./places.ts";
+import { labCommand, usualLab } from "./plan/names.ts";
 import { labClient, podsOf } from "./pods.ts";
 import { LabFolder } from "./state.ts";
 
@@ -70,13 +71,14 @@ export async function runDemo({ wishes, out, signal }: DemoOptions): Promise<voi
     out(`Ready after ${((performance.now() - began) / 1000).toFixed(1)} s.\n`);
     out(await table(stage, pods, signal));
     out(whatToTry(name, stage));
-    await watch(stage, folder, out, signal);
+    await watch(stage.pod, folder, name, out, signal);
     if (!signal.aborted) out(`\nLab ${name} was taken down.\n`);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
-    if (running) out(`\nLab ${name} runs on, as before: portolan lab down ends it.\n`);
-    else {
+    if (running && folder.supervisor() !== undefined)
+      out(`\nLab ${name} runs on, as before: ${labCommand(name, "down")} ends it.\n`);
+    if (!running) {
       if (signal.aborted) out("\nTaking it down ... ");
       await (known ? down(name) : reset(name));
       if (signal.aborted) out("done, nothing is left behind.\n");
@@ -171,7 +173,7 @@ async function table({ pod, node, outside }: Stage, pods: readonly string[], sig
 function whatToTry(name: string, { outside }: Stage): string {
   const program = existsSync("portolan") ? "./portolan" : "portolan";
   const lab = `${program} lab`;
-  const flag = name === "lab" ? "" : ` --name ${name}`;
+  const flag = name === usualLab ? "" : ` --name ${name}`;
   const steps: readonly (readonly [string, string])[] = [
     [`${lab} kubectl${flag} -- get pods,services,endpointslices -o wide`, "it is a cluster: kubectl works as anywhere"],
     [
@@ -193,19 +195,42 @@ function whatToTry(name: string, { outside }: Stage): string {
     [`${lab} break${flag}`, "the faults that networks have in real life; quiz hides one from you"],
   ];
   const lines = steps.map(([command, what]) => `  ${what}\n    ${bold(command)}\n`);
-  return `\nTry, in another terminal:\n\n${lines.join("")}\nCtrl-C, or ${lab} down, ends it and leaves nothing behind.\n\n`;
+  return `\nTry, in another terminal:\n\n${lines.join("")}\nCtrl-C, or ${lab} down${flag}, ends it and leaves nothing behind.\n\n`;
 }
 
-/** Shows who answers, whenever that changes. */
-async function watch({ pod }: Stage, folder: LabFolder, out: DemoOptions["out"], signal: AbortSignal): Promise<void> {
-  let shown = "";
+/** Shows who answers one of the pods, whichever there are, whenever that changes. */
+async function watch(
+  question: Question,
+  folder: LabFolder,
+  lab: string,
+  out: DemoOptions["out"],
+  signal: AbortSignal,
+): Promise<void> {
+  let [shown, before] = ["", ""];
   while (!signal.aborted && folder.supervisor() !== undefined) {
-    const answers = await Promise.all(Array.from({ length: requests }, () => ask(pod, signal)));
+    const namespace = anyPod(folder, lab);
+    const answers =
+      namespace === undefined
+        ? [{ pod: "nobody: it has no pods", client: "" }]
+        : await Promise.all(Array.from({ length: requests }, () => ask({ ...question, namespace }, signal)));
     const now = [...new Set(answers.map((answer) => answer.pod))].sort().join(", ");
     if (signal.aborted || folder.supervisor() === undefined) return;
-    if (now !== shown) out(`${new Date().toTimeString().slice(0, 8)}  Service hello is answered by ${now}\n`);
-    shown = now;
+    // A failure that does not last is that of a pod, or of the lab, that is ending just now.
+    const sure = now === before || answers.every(({ client }) => client !== "");
+    if (now !== shown && sure) {
+      out(`${new Date().toTimeString().slice(0, 8)}  Service hello is answered by ${now}\n`);
+      shown = now;
+    }
+    before = now;
     await systemClock.sleep(watchEvery, signal);
+  }
+}
+
+function anyPod(folder: LabFolder, lab: string): string | undefined {
+  try {
+    return findPlace(folder, lab, "hello", "default").namespace;
+  } catch {
+    return undefined;
   }
 }
 

@@ -27,6 +27,14 @@ test("the demo shows who answers whom, the quiz breaks and repairs, and Ctrl-C l
   assert.ok(!screen.includes("no answer"), screen);
   assert.match(screen, new RegExp(`lab exec --name ${lab.name} hello -- curl -s http://hello/`));
 
+  await lab.kubectl("scale", "deployment", "hello", "--replicas=0");
+  await eventually(
+    "the screen goes on when the pod is gone that it asked from",
+    () => screen,
+    (text) => text.includes("Service hello is answered by nobody: it has no pods"),
+  );
+  await lab.kubectl("scale", "deployment", "hello", "--replicas=1");
+
   const played = await lab.run([lab.program, "lab", "quiz", "--name", lab.name], "hint\n99\n\n");
   assert.equal(played.code, 0, played.err);
   const fault = faults.find(({ deed }) => played.out.includes(`It was: ${deed}`));
@@ -37,6 +45,7 @@ test("the demo shows who answers whom, the quiz breaks and repairs, and Ctrl-C l
   demo.kill("SIGINT");
   const [code] = (await once(demo, "exit")) as [number | null];
   assert.equal(code, 0, screen);
+  assert.ok(!screen.includes("ENOENT"), screen);
   assert.deepEqual(lab.namespaces(), []);
   assert.ok(!existsSync(lab.folder));
 });
