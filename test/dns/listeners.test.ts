@@ -10,7 +10,7 @@ import { decodeMessage, encodeCopy, makeQuery } from "../../src/dns/wire/message
 import { Writer } from "../../src/dns/wire/writer.ts";
 import { type DnsProcess, dig, freePort, makeCertificate, run, startDns } from "./support.ts";
 
-const ports = { dns: 0, tls: 0, https: 0, grpc: 0, plain: 0, metrics: 0 };
+const ports = { dns: 0, tls: 0, auth: 0, https: 0, grpc: 0, plain: 0, metrics: 0 };
 const certificate = makeCertificate();
 let server: DnsProcess;
 
@@ -23,6 +23,7 @@ before(async () => {
       .:${ports.dns} {\n bind 127.0.0.1 ::1\n prometheus 127.0.0.1:${ports.metrics}\n ${names}\n }
       large:${ports.dns} {\n bind 127.0.0.1\n erratic {\n drop 0\n large\n }\n }
       tls://.:${ports.tls} {\n ${tls}\n erratic {\n drop 0\n delay 1 50ms\n }\n }
+      tls://.:${ports.auth} {\n tls cert.pem key.pem cert.pem {\n client_auth verify_if_given\n }\n erratic {\n drop 0\n }\n }
       https://.:${ports.https} {\n ${tls}\n erratic {\n drop 0\n }\n }
       grpc://.:${ports.grpc} {\n ${tls}\n erratic {\n drop 0\n }\n }
       https://.:${ports.plain} {\n timeouts {\n read 1s\n }\n erratic {\n drop 0\n }\n }`,
@@ -160,6 +161,25 @@ test("a client that gives up a TLS handshake is let go at once, one that ends it
   late.on("data", (part: Buffer) => parts.push(part));
   await new Promise((resolve) => late.on("close", resolve));
   assert.equal(decodeMessage(Buffer.concat(parts).subarray(2)).answer.length, 1);
+});
+
+test("with verify_if_given a client may show no certificate, but none of another authority", async () => {
+  const message = encodeCopy(new Writer(), makeQuery(7, "a.example.", TYPE.A));
+  const received = async (own: { readonly cert?: string; readonly key?: string }) => {
+    const trust = { ca: certificate.cert, servername: "dns.test" };
+    const socket = connectTls({ port: ports.auth, host: "127.0.0.1", ...trust, ...own });
+    socket.on("error", () => {});
+    socket.end(Buffer.concat([Buffer.from([0, message.length]), message]));
+    let size = 0;
+    socket.on("data", (bytes: Buffer) => (size += bytes.length));
+    await new Promise((resolve) => socket.on("close", resolve));
+    return size > 0;
+  };
+  assert.deepEqual(await Promise.all([received({}), received(certificate), received(makeCertificate())]), [
+    true,
+    true,
+    false,
+  ]);
 });
 
 test("a client that takes no replies is cut off, and what waits for it stays small", async () => {

@@ -35,12 +35,21 @@ export interface Environment {
   readonly fatal: (message: string) => void;
 }
 
+/** Certificates, and what is asked of clients. */
+export interface TlsSettings extends SecureContextOptions {
+  /** Clients are asked for a certificate; `rejectUnauthorized`: they must show one that leads to the CA. */
+  readonly requestCert: boolean;
+  readonly rejectUnauthorized: boolean;
+  /** Clients may show no certificate, but none that leads elsewhere than to the CA. */
+  readonly refuseUnverified: boolean;
+}
+
 /** What plugins configure about the listeners of a server block. */
 export interface Settings {
   /** Addresses to listen on; all if empty. */
   bind: readonly string[];
   /** PEM files and trust, from plugin tls. */
-  tls: (SecureContextOptions & { requestCert?: boolean; rejectUnauthorized?: boolean }) | undefined;
+  tls: TlsSettings | undefined;
   /** Milliseconds. */
   readTimeout: number;
   writeTimeout: number;

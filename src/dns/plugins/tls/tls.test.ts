@@ -30,15 +30,19 @@ test("the certificate, its key and what is asked of clients come from the direct
   const plain = await load("tls cert.pem key.pem");
   assert.match(String(plain?.cert), /BEGIN CERTIFICATE/);
   assert.deepEqual([plain?.ca, plain?.requestCert, plain?.rejectUnauthorized], [undefined, false, false]);
-  for (const [mode, asked, checked] of [
+  for (const [mode, asked, checked, refused = false] of [
     ["nocert", false, false],
     ["request", true, false],
     ["require", true, true],
-    ["verify_if_given", true, false],
+    ["verify_if_given", true, false, true],
     ["require_and_verify", true, true],
   ] as const) {
     const tls = await load(`tls cert.pem key.pem ca.pem {\n client_auth ${mode}\n }`);
-    assert.deepEqual([tls?.requestCert, tls?.rejectUnauthorized], [asked, checked], mode);
+    assert.deepEqual(
+      [tls?.requestCert, tls?.rejectUnauthorized, tls?.refuseUnverified],
+      [asked, checked, refused],
+      mode,
+    );
     assert.match(String(tls?.ca), /BEGIN CERTIFICATE/);
   }
 });

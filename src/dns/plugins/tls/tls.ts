@@ -8,12 +8,13 @@ import type { Plugin } from "../../server/plugin.ts";
 import type { Settings } from "../../server/site.ts";
 
 /** What `client_auth` may say, and what that means for the handshake. */
-const clientAuth: Readonly<Record<string, { readonly requestCert: boolean; readonly rejectUnauthorized: boolean }>> = {
-  nocert: { requestCert: false, rejectUnauthorized: false },
-  request: { requestCert: true, rejectUnauthorized: false },
-  require: { requestCert: true, rejectUnauthorized: true },
-  verify_if_given: { requestCert: true, rejectUnauthorized: false },
-  require_and_verify: { requestCert: true, rejectUnauthorized: true },
+const none = { requestCert: false, rejectUnauthorized: false, refuseUnverified: false };
+const clientAuth: Readonly<Record<string, typeof none>> = {
+  nocert: none,
+  request: { ...none, requestCert: true },
+  require: { ...none, requestCert: true, rejectUnauthorized: true },
+  verify_if_given: { ...none, requestCert: true, refuseUnverified: true },
+  require_and_verify: { ...none, requestCert: true, rejectUnauthorized: true },
 };
 
 /** The plugin. */
@@ -23,14 +24,14 @@ export const tls: Plugin = {
     const stanza = single(stanzas);
     const [cert = "", key = "", ca] = stanza.expect(2, 3);
     const read = (path: string) => readFileSync(site.path(path), "utf8");
-    let auth = clientAuth.nocert;
+    let auth = none;
     for (const property of stanza.properties) {
       if (property.name !== "client_auth") throw stanza.unknown(property);
       const [mode = ""] = property.expect(1);
       if (!Object.hasOwn(clientAuth, mode)) {
         throw property.error(`'${mode}' must be one of ${Object.keys(clientAuth).join(", ")}`);
       }
-      auth = clientAuth[mode];
+      auth = clientAuth[mode] ?? none;
     }
     try {
       const options: Settings["tls"] = {

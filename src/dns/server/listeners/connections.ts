@@ -1,5 +1,6 @@
 /** Servers of connections: opening a port, and closing it without cutting off who is being served. */
 import type { Server, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 
 /** How long connections may go on after their port was closed, in milliseconds. */
 const graceMs = 5000;
@@ -43,6 +44,12 @@ export async function openPort(server: Server, host: string, port: number): Prom
       clearTimeout(timer);
     },
   };
+}
+
+/** Ends the connection of a client that shows a certificate which does not lead to the CA. */
+export function refuseUnverified(socket: TLSSocket): void {
+  const shown = Object.keys(socket.getPeerCertificate()).length > 0;
+  if (shown && !socket.authorized) socket.destroy();
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

@@ -102,11 +102,14 @@ export class ListenerPool {
   }
 }
 
-/** What is opened for a listen address: two ports for plain DNS. Whether there is TLS is part of the key. */
+/** What is opened for a listen address: two ports for plain DNS. Whether there is TLS, and what it asks of clients, is part of the key. */
 function keysOf(wanted: Wanted): readonly string[] {
   const address = formatListen(wanted);
   if (wanted.transport === "dns") return [`tcp ${address}`, `udp ${address}`];
-  return [`${wanted.settings.tls === undefined ? "plain" : "secure"} ${address}`];
+  const { tls } = wanted.settings;
+  if (tls === undefined) return [`plain ${address}`];
+  const { requestCert, rejectUnauthorized, refuseUnverified } = tls;
+  return [`secure-${Number(requestCert)}${Number(rejectUnauthorized)}${Number(refuseUnverified)} ${address}`];
 }
 
 const remedies: Readonly<Record<string, string>> = {

@@ -2,7 +2,7 @@
 import { createServer, type Socket } from "node:net";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Settings } from "../site.ts";
-import { openPort } from "./connections.ts";
+import { openPort, refuseUnverified } from "./connections.ts";
 import type { ListenAddress, Listener, ListenerContext } from "./listener.ts";
 import { serveStream } from "./stream.ts";
 
@@ -17,7 +17,9 @@ export async function listenTcp(listen: ListenAddress, context: ListenerContext)
           .createServer({ ...settings.tls, ALPNProtocols: ["dot"], handshakeTimeout: 10_000 })
       : undefined;
   const server = secure ?? createServer({ allowHalfOpen: true });
+  if (settings.tls?.refuseUnverified) secure?.on("secureConnection", refuseUnverified);
   server.on(secure ? "secureConnection" : "connection", (socket: Socket) => {
+    if (socket.destroyed) return;
     // A client may end its side after its last query; not before, so that a handshake that it gives up is over.
     socket.allowHalfOpen = true;
     const current = dispatcher;

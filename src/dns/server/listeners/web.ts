@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Protocol } from "../query.ts";
 import type { Settings } from "../site.ts";
-import { type OpenPort, openPort } from "./connections.ts";
+import { type OpenPort, openPort, refuseUnverified } from "./connections.ts";
 import { clientOf, type ListenAddress, type Listener } from "./listener.ts";
 
 /** A request of either version. */
@@ -91,6 +91,7 @@ async function openWeb(
   };
   if (settings.tls !== undefined) {
     const secure = http2.createSecureServer({ ...settings.tls, ...options, allowHTTP1: true }, handle);
+    if (settings.tls.refuseUnverified) secure.prependListener("secureConnection", refuseUnverified);
     secure.on("session", track);
     secure.on("sessionError", () => {});
     server = secure;
