@@ -13,6 +13,14 @@ import type { Running } from "./running.ts";
 const table = { family: "ip", table: "portolan" } as const;
 const hook = (type: string) => ({ type: "nat", hook: type, priority: type === "postrouting" ? 100 : -100 });
 const goOn = [{ kind: "verdict", verdict: { kind: "goto", chain: "front-end" } }];
+/** What is for 10.96.0.10 goes to 10.244.2.2:8080. */
+const toEndpoint = [
+  { kind: "payload", dreg: 8, base: "network", offset: 16, length: 4 },
+  { kind: "cmp", sreg: 8, op: "eq", data: "0a60000a" },
+  { kind: "immediate", dreg: 8, data: "0af40202" },
+  { kind: "immediate", dreg: 9, data: "1f90" },
+  { kind: "nat", type: "dnat", family: "ip", addressMin: 8, addressMax: 8, portMin: 9, portMax: 9 },
+];
 const link = (index: number, name: string, more: object) => ({
   index,
   name,
@@ -61,7 +69,7 @@ export function healthyNode(changes: Changes = {}): Snapshot {
     services: goOn,
     "masquerade-by-client": fromPrefix("0af40000", "ffff0000"),
     "masquerade-pod": setMark("ffbfffff", "00400000"),
-    "front-end": [{ kind: "counter", packets: 0, bytes: 0 }],
+    "front-end": toEndpoint,
   };
   const names = Object.keys(expressions);
 

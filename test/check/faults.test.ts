@@ -81,6 +81,7 @@ for (const [fault, wanted] of Object.entries(expected)) {
 /** Rules that somebody writes by hand on the first node, and what is found then on both. */
 const handmade: readonly (readonly [what: string, rule: string, wanted: readonly string[]])[] = [
   ["masquerades all", "-t nat -A POSTROUTING -o eth0 -j MASQUERADE", ["node1 source-address"]],
+  ["keeps packets from the connection tracker", "-t raw -A PREROUTING -j NOTRACK", ["node1 proxy-rules"]],
   ["clears the proxy's mark", "-t mangle -A FORWARD -j MARK --set-mark 0x1", ["node1 mark-bits"]],
   [
     "sets the proxy's mark",

@@ -2,6 +2,8 @@ import { families } from "../../net/address.ts";
 import { type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength } from "../../net/prefix.ts";
 import { chains as names } from "../../proxy/modes/iptables/names.ts";
 import { tableComment } from "../../proxy/modes/nftables/layout.ts";
+import { type Ended, stepsOf } from "../../trace/walk/index.ts";
+import { betweenPods, endsOf } from "../asked.ts";
 import { familiesOf, type PlainChain, siblingsOf, titleOf } from "../chains.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, command, type Finding } from "../finding.ts";
@@ -53,6 +55,13 @@ export const forwardDrop: Check = {
       let end = examine(facts, chain, siblings, deepest);
       if (end === "end" && base.policy === "drop")
         end = { drops: "by its policy, and no rule of it accepts what is for pods" };
+      if (end === "accepts" && base.policy === "drop") {
+        // Of rules about some packets only following packets shows whether they are for pods.
+        const lost = betweenPods(facts).find(({ question }) =>
+          endsOf(facts, question).every((each) => endsAtPolicy(each, chain)),
+        );
+        if (lost !== undefined) end = { drops: `by its policy, that is for example connections ${lost.title}` };
+      }
       if (end === "end" || end === "accepts") return [];
       return [
         {
@@ -65,6 +74,18 @@ export const forwardDrop: Check = {
     });
   },
 };
+
+function endsAtPolicy({ state, outcome }: Ended, { variant, family, table, name }: PlainChain): boolean {
+  if (outcome.kind !== "dropped" || state.assumptions.length > 0) return false;
+  const last = stepsOf(state).findLast(({ kind }) => kind === "policy");
+  return (
+    last?.kind === "policy" &&
+    last.verdict === "drop" &&
+    last.chain === name &&
+    last.table === (variant === "legacy" ? `iptables-legacy ${table}` : table) &&
+    last.family === family
+  );
+}
 
 function examine(facts: Facts, chain: PlainChain, siblings: ReadonlyMap<string, PlainChain>, depth: number): End {
   for (const [i, rule] of chain.rules.entries()) {

@@ -1,6 +1,8 @@
 import { familyOf } from "../../net/address.ts";
 import { canaryTables, jumps } from "../../proxy/modes/iptables/fixed.ts";
 import { chains as names } from "../../proxy/modes/iptables/names.ts";
+import { type Ended, type Question, type Step, stepsOf } from "../../trace/walk/index.ts";
+import { carried, endsOf, toServices } from "../asked.ts";
 import type { PlainChain } from "../chains.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, type Finding, some } from "../finding.ts";
@@ -50,7 +52,8 @@ function nobody({ cluster, node, proxies, snapshot }: Facts): readonly Found[] {
     }));
 }
 
-function brokenOf({ chains }: Facts, proxy: ProxyFound): readonly Found[] {
+function brokenOf(facts: Facts, proxy: ProxyFound): readonly Found[] {
+  const { chains } = facts;
   const { kind, variant, table } = proxy;
   const family = proxy.family === "IPv4" ? "ip" : "ip6";
   const own = chains.filter((chain) => chain.variant === variant && chain.family === family);
@@ -60,7 +63,7 @@ function brokenOf({ chains }: Facts, proxy: ProxyFound): readonly Found[] {
     ...foreignRules(inTable, kind),
     ...(isOwnTable ? ownTable(inTable, kind === "portolan") : iptables(own, kind)),
   ];
-  if (problems.length === 0) return [];
+  if (problems.length === 0) return passedBy(facts, proxy);
   return [
     {
       severity: "error",
@@ -70,6 +73,55 @@ function brokenOf({ chains }: Facts, proxy: ProxyFound): readonly Found[] {
       run: health,
     },
   ];
+}
+
+/** Packets to Services that get past rules which are whole, for others decide before them. */
+function passedBy(facts: Facts, proxy: ProxyFound): readonly Found[] {
+  // What IPVS takes keeps its destination.
+  if (proxy.kind === "ipvs" || facts.proxies.filter(({ family }) => family === proxy.family).length > 1) return [];
+  const asked = toServices(facts, proxy.family).map(({ title, question, trace }) => {
+    const ends = endsOf(facts, question);
+    const past = ends.filter((end) => isPast(end, question));
+    return {
+      title,
+      trace,
+      node: question.input === undefined,
+      lost: past.length === ends.length ? past[0] : undefined,
+    };
+  });
+  return [true, false].flatMap((node): readonly Found[] => {
+    // If some get there, the rules for the others are at fault, which is told elsewhere.
+    const all = asked.filter((each) => each.node === node);
+    const [first] = all;
+    if (first?.lost === undefined || !all.every(({ lost }) => lost !== undefined)) return [];
+    const rule = stepsOf(first.lost.state).find((step) => isForeign(step, proxy));
+    const by =
+      rule?.kind === "rule"
+        ? `, and rule ${rule.number} of table ${rule.family} ${rule.table}, chain ${rule.chain}, matches on the way`
+        : "";
+    return [
+      {
+        severity: "error",
+        subject: `${proxy.title}, ${node ? "from this node" : "from pods"}`,
+        message: `Packets ${first.title} pass ${proxy.title} untranslated${by}: no endpoint ever gets them, and so it is with other Services.`,
+        remedy:
+          "see what decides before the proxy's rules, or keeps packets from the connection tracker, and delete it",
+        run: [first.trace],
+      },
+    ];
+  });
+}
+
+/** Whether a rule of somebody else decided. */
+function isForeign(step: Step, { kind, table }: ProxyFound): boolean {
+  if (step.kind !== "rule" || step.verdict.kind === "jump" || step.verdict.kind === "goto") return false;
+  return kind === "iptables" ? !step.chain.startsWith("KUBE-") : step.table !== table;
+}
+
+/** Whether a packet to a Service ends as it began. What somebody's rule drops is that somebody's affair. */
+function isPast({ state, outcome }: Ended, { packet }: Question): boolean {
+  if (outcome.kind === "unknown" || outcome.kind === "dropped" || outcome.kind === "rejected") return false;
+  return state.assumptions.length === 0 && carried(state).packet.destination === packet.destination;
 }
 
 /** The base chains for Services, as Portolan and kube-proxy both call them, by hook. */

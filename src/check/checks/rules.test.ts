@@ -147,6 +147,40 @@ test("a policy that drops is found, unless a rule accepts what is for pods", () 
   assert.deepEqual(found(filter("ACCEPT", [established])), []);
 });
 
+test("a policy that drops is found where the rules before it accept other packets than pods'", () => {
+  const firewall = { family: "inet", table: "firewall" };
+  const base = { type: "filter", hook: "forward", priority: 0, policy: "drop" };
+  const accepting = (port: string) => [
+    { kind: "meta", dreg: 8, key: "l4proto" },
+    { kind: "cmp", sreg: 8, op: "eq", data: "06" },
+    { kind: "payload", dreg: 8, base: "transport", offset: 2, length: 2 },
+    { kind: "cmp", sreg: 8, op: "eq", data: port },
+    { kind: "verdict", verdict: { kind: "accept" } },
+  ];
+  const of = (port: string) =>
+    withNftables({
+      tables: [firewall],
+      chains: [{ ...firewall, chain: "forward", base }],
+      rules: [{ ...firewall, chain: "forward", expressions: accepting(port) }],
+    });
+  assert.deepEqual(found(of("0016")), ["forward-drop: nftables table inet firewall, chain forward"]);
+  assert.match(messages(of("0016")), /for example connections from pod shop\/web-1 to pod shop\/web-2/);
+  assert.deepEqual(found(of("1f90")), [], "the port of the pods");
+});
+
+test("packets to Services that others keep from the proxy's rules are found", () => {
+  const raw = { family: "ip", table: "raw" };
+  const notrack = (hook: string) =>
+    withNftables({
+      tables: [raw],
+      chains: [{ ...raw, chain: hook, base: { type: "filter", hook, priority: -300, policy: "accept" } }],
+      rules: [{ ...raw, chain: hook, expressions: [{ kind: "notrack" }] }],
+    });
+  assert.deepEqual(found(notrack("prerouting")), ["proxy-rules: Portolan's table ip portolan, from pods"]);
+  assert.deepEqual(found(notrack("output")), ["proxy-rules: Portolan's table ip portolan, from this node"]);
+  assert.match(messages(notrack("output")), /rule 1 of table ip raw, chain output, matches on the way/);
+});
+
 test("a rule that drops everybody is found, and one for somebody is not", () => {
   for (const rule of [
     "-p tcp -j DROP",

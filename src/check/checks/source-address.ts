@@ -1,35 +1,16 @@
-import { type Address, type Family, families, familyOf, parseAddress } from "../../net/address.ts";
+import { type Address, families, familyOf, parseAddress } from "../../net/address.ts";
 import { protocolNumbers } from "../../net/protocol.ts";
 import { tableName } from "../../proxy/modes/nftables/layout.ts";
-import { entrance } from "../../trace/ask/index.ts";
-import type { CheckedPod } from "../../trace/snapshot/objects.ts";
-import {
-  Cluster,
-  type Ended,
-  type Question,
-  type State,
-  type Step,
-  stepsOf,
-  walkCluster,
-} from "../../trace/walk/index.ts";
+import { type Ended, type Step, stepsOf } from "../../trace/walk/index.ts";
+import { type Asked, betweenPods, carried, endsOf, firstPacket } from "../asked.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, command, type Finding, some } from "../finding.ts";
 import { endpointsOf, isUsable, serviceTitle, slicesByService } from "../services.ts";
 
-/** Walks of each kind and family at most: rules of one node treat pods, and Services of one policy, alike. */
-const most = { services: 8, nodes: 3 };
-/** Rules that all walks together may look at. */
-const steps = 500_000;
-/** Somebody outside: addresses kept for examples (RFC 5737, RFC 3849), and a port that nobody uses. */
+/** Services that are asked at most: rules of one node treat those of one policy alike. */
+const most = 8;
+/** Somebody outside: addresses kept for examples (RFC 5737, RFC 3849). */
 const stranger = { IPv4: parseAddress("198.51.100.7"), IPv6: parseAddress("2001:db8::7") } as const;
-const sourcePort = 61_999;
-
-/** A packet whose sender must be seen by the server. */
-interface Asked {
-  /** `from pod shop/web-1 to pod shop/web-2`. */
-  readonly title: string;
-  readonly question: Question;
-}
 
 type RuleStep = Extract<Step, { readonly kind: "rule" }>;
 
@@ -45,9 +26,8 @@ export const sourceAddress: Check = {
     "kubernetes/kubernetes#91374",
   ],
   run(facts) {
-    const cluster = new Cluster([facts.snapshot], steps);
-    const lost = [...betweenPods(facts, cluster), ...fromOutside(facts)].flatMap(({ title, question }) => {
-      const end = masqueraded(walkCluster(cluster, question).ends, question.packet.source);
+    const lost = [...betweenPods(facts), ...fromOutside(facts)].flatMap(({ title, question }) => {
+      const end = masqueraded(endsOf(facts, question), question.packet.source);
       return end === undefined ? [] : [{ title, ...end }];
     });
     return [...Map.groupBy(lost, ({ rule }) => titleOfRule(rule))].flatMap(([subject, list]) => {
@@ -67,37 +47,8 @@ export const sourceAddress: Check = {
   },
 };
 
-function betweenPods(facts: Facts, cluster: Cluster): readonly Asked[] {
-  const [world] = cluster.worlds;
-  const { node } = facts;
-  if (world === undefined || node === undefined) return [];
-  const pods = facts.cluster?.pods.filter((pod) => !pod.hostNetwork && !pod.deleting && pod.phase === "Running") ?? [];
-  const own = pods.filter((pod) => pod.node === node.name);
-  const far = [...Map.groupBy(pods, (pod) => pod.node)]
-    .filter(([name]) => name !== "" && name !== node.name)
-    .slice(0, most.nodes)
-    .flatMap(([, [first]]) => first ?? []);
-  return families.flatMap((family) => {
-    const [first, second] = own.filter((pod) => addressOf(pod, family) !== undefined);
-    if (first === undefined) return [];
-    const ask = (from: CheckedPod, to: CheckedPod): readonly Asked[] => {
-      const [source, destination] = [addressOf(from, family), addressOf(to, family)];
-      if (source === undefined || destination === undefined) return [];
-      const answer = world.routing.find({ destination: source, mark: 0 });
-      const hop = answer.kind === "route" && answer.route.type === "unicast" ? answer.route.nextHops[0] : undefined;
-      const link = entrance(world, source) ?? world.link(hop?.interface);
-      if (link === undefined || link.kind === "bridge" || link.loopback) return [];
-      const title = `from pod ${from.namespace}/${from.name} to pod ${to.namespace}/${to.name}`;
-      const destinationPort = to.ports.find(({ protocol }) => protocol === "TCP")?.port ?? 80;
-      return [{ title, question: tcp({ family, source, destination, destinationPort }, link.name) }];
-    };
-    const outward = [...far, ...(second === undefined ? [] : [second])].flatMap((to) => ask(first, to));
-    return [...outward, ...far.flatMap((from) => ask(from, first))];
-  });
-}
-
 /** Clients outside, of Services that promise to show them to pods of this node. */
-function fromOutside({ cluster, node, uplinks, snapshot }: Facts): readonly Asked[] {
+function fromOutside({ cluster, node, uplinks, snapshot }: Facts): readonly Omit<Asked, "trace">[] {
   const [uplink] = uplinks;
   if (cluster === undefined || node === undefined || uplink === undefined) return [];
   const own = new Set(snapshot.addresses.map(({ address }) => address));
@@ -105,7 +56,7 @@ function fromOutside({ cluster, node, uplinks, snapshot }: Facts): readonly Aske
   const asked = cluster.services
     .filter((service) => service.externalTrafficPolicy === "Local")
     .flatMap((service) =>
-      service.ports.flatMap((port): readonly Asked[] => {
+      service.ports.flatMap((port): readonly Omit<Asked, "trace">[] => {
         const served = endpointsOf(slices.get(serviceTitle(service)) ?? [], port)
           .filter((each) => isUsable(each) && each.nodeName === node.name)
           .map(({ address }) => familyOf(address));
@@ -119,28 +70,13 @@ function fromOutside({ cluster, node, uplinks, snapshot }: Facts): readonly Aske
             if (destination === undefined) return [];
             const packet = { family, source: stranger[family], destination, destinationPort };
             const title = `from outside to ${serviceTitle(service)} (externalTrafficPolicy Local)`;
-            return [{ title, question: tcp(packet, uplink.name, protocolNumbers[port.protocol]) }];
+            return [
+              { title, question: firstPacket({ ...packet, protocol: protocolNumbers[port.protocol] }, uplink.name) },
+            ];
           });
       }),
     );
-  return asked.slice(0, most.services);
-}
-
-function tcp(
-  packet: {
-    readonly family: Family;
-    readonly source: Address;
-    readonly destination: Address;
-    readonly destinationPort: number;
-  },
-  input: string,
-  protocol: number = protocolNumbers.TCP,
-): Question {
-  return { input, packet: { ...packet, protocol, sourcePort } };
-}
-
-function addressOf({ addresses }: CheckedPod, family: Family): Address | undefined {
-  return addresses.find((address) => familyOf(address) === family);
+  return asked.slice(0, most);
 }
 
 /** A way on which the sender's address is lost; one that assumes something counts only if all ways lose it. */
@@ -158,11 +94,6 @@ function masqueraded(ends: readonly Ended[], source: Address | undefined) {
     return [{ rule, marked, source: changed, assumed: end.state.assumptions.length > 0 }];
   });
   return lost.find(({ assumed }) => !assumed) ?? (lost.length === ends.length ? lost[0] : undefined);
-}
-
-/** The packet in the tunnel. */
-function carried(state: State): State {
-  return state.inner === undefined ? state : carried(state.inner.state);
 }
 
 const legacyTable = /^iptables-legacy (.+)$/;
