@@ -1,9 +1,10 @@
 /** EndpointSlices and Endpoints: who serves a Service. */
 import { familyOf, tryParseAddress } from "../../../net/address.ts";
 import { isPort } from "../../../net/protocol.ts";
-import { invalid, notSupported, type Problem, required, tooLong } from "../errors.ts";
+import { invalid, notSupported, type Problem, required } from "../errors.ts";
 import { isObject, type JsonObject, listAt, numberAt, textAt } from "../json.ts";
 import { bool, int, labels, list, of, oneOf, str, struct } from "../schema/schema.ts";
+import { validateReachable } from "./addresses.ts";
 import { ageColumn, column, nameColumn, some } from "./columns.ts";
 import { defineKind, objectSchema } from "./kind.ts";
 import { isDnsLabel, notDnsLabel, objectReference } from "./meta.ts";
@@ -91,24 +92,18 @@ export const endpointSlice = defineKind({
     if (type === "") problems.push(required("addressType"));
     else if (!addressTypes.includes(type)) problems.push(notSupported("addressType", type, addressTypes));
     const endpoints = listAt(object, "endpoints");
-    if (endpoints.length > 1000) {
-      problems.push({
-        reason: "FieldValueTooMany",
-        field: "endpoints",
-        message: `Too many: ${endpoints.length}: must have at most 1000 items`,
-      });
-    }
+    if (endpoints.length > 1000) problems.push(tooMany("endpoints", endpoints.length, 1000));
     for (const [i, item] of endpoints.entries()) {
       const addresses = listAt(item, "addresses");
       const field = `endpoints[${i}].addresses`;
       if (addresses.length === 0) problems.push(required(field, "must contain at least 1 address"));
-      if (addresses.length > 100) problems.push(tooLong(field, 100));
+      if (addresses.length > 100) problems.push(tooMany(field, addresses.length, 100));
       for (const [j, value] of addresses.entries()) {
         const address = tryParseAddress(String(value));
         if (type !== "FQDN" && (address === undefined || familyOf(address) !== type)) {
           const kind = type === "IPv6" ? "an IPv6" : "an IPv4";
           problems.push(invalid(`${field}[${j}]`, value, `must be ${kind} address`));
-        }
+        } else if (address !== undefined) problems.push(...validateReachable(`${field}[${j}]`, address));
       }
     }
     return [...problems, ...validatePorts(listAt(object, "ports").filter(isObject), "ports")];
@@ -118,6 +113,11 @@ export const endpointSlice = defineKind({
     return type === textAt(previous, "addressType") ? [] : [invalid("addressType", type, "field is immutable")];
   },
 });
+
+function tooMany(field: string, count: number, limit: number): Problem {
+  const message = `Too many: ${count}: must have at most ${limit} items`;
+  return { reason: "FieldValueTooMany", field, message };
+}
 
 function validatePorts(ports: readonly JsonObject[], field: string): readonly Problem[] {
   const problems: Problem[] = [];
@@ -190,12 +190,18 @@ export const endpoints = defineKind({
   ],
   validate: (object) =>
     listAt(object, "subsets").flatMap((item, i) => [
+      ...(listAt(item, "addresses").length + listAt(item, "notReadyAddresses").length === 0
+        ? [required(`subsets[${i}]`, "must specify `addresses` or `notReadyAddresses`")]
+        : []),
       ...validatePorts(listAt(item, "ports").filter(isObject), `subsets[${i}].ports`),
       ...["addresses", "notReadyAddresses"].flatMap((member) =>
         listAt(item, member).flatMap((address, j) => {
           const ip = textAt(address, "ip");
           const field = `subsets[${i}].${member}[${j}].ip`;
-          return tryParseAddress(ip) === undefined ? [invalid(field, ip, "must be a valid IP address")] : [];
+          const parsed = tryParseAddress(ip);
+          return parsed === undefined
+            ? [invalid(field, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+            : validateReachable(field, parsed);
         }),
       ),
     ]),

@@ -1,9 +1,10 @@
 /** What is allowed of Services, in the words of upstream's validation. */
-import { familyOf, isLinkLocal, isLoopback, isUnspecified, tryParseAddress } from "../../../net/address.ts";
+import { familyOf, tryParseAddress } from "../../../net/address.ts";
 import { tryParsePrefix } from "../../../net/prefix.ts";
 import { isPort } from "../../../net/protocol.ts";
 import { duplicate, invalid, notAllowed, notSupported, type Problem, required } from "../errors.ts";
 import { isObject, type JsonObject, listAt, numberAt, objectAt, textAt } from "../json.ts";
+import { validateReachable } from "./addresses.ts";
 import { isDnsLabel, isDnsName, notDnsLabel, notDnsName, validateLabels } from "./meta.ts";
 
 const portRange = "must be between 1 and 65535, inclusive";
@@ -164,13 +165,7 @@ function validateAddresses(spec: JsonObject): readonly Problem[] {
   for (const [i, value] of listAt(spec, "externalIPs").entries()) {
     const field = `spec.externalIPs[${i}]`;
     const address = tryParseAddress(String(value));
-    if (address === undefined) problems.push(invalid(field, value, notAddress));
-    else if (isUnspecified(address)) problems.push(invalid(field, value, `may not be unspecified (${address})`));
-    else if (isLoopback(address))
-      problems.push(invalid(field, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)"));
-    else if (isLinkLocal(address)) {
-      problems.push(invalid(field, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"));
-    }
+    problems.push(...(address === undefined ? [invalid(field, value, notAddress)] : validateReachable(field, address)));
   }
   return problems;
 }
