@@ -10,7 +10,7 @@ import { staleUdp, type UdpEntry } from "../service/conntrack.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { AddressSource } from "./inputs.ts";
 import { deviceName } from "./modes/ipvs/device.ts";
-import type { ConntrackCleaner } from "./runner.ts";
+import type { ConntrackCleaner } from "./stale.ts";
 
 /** Milliseconds that a search of the connection tracker may keep the thread. */
 const longestTurn = 5;

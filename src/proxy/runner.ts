@@ -2,27 +2,17 @@
  * The heart of the proxy: takes changed decisions to the kernel, at once, one call into the mode at a time; mends what
  * others break; tries again what failed.
  */
-import { type Address, type Family, families } from "../net/address.ts";
+import { type Family, families } from "../net/address.ts";
 import type { Conflict } from "../service/claims.ts";
-import type { UdpService } from "../service/conntrack.ts";
-import type { DecisionKey } from "../service/decision.ts";
 import type { HealthCheck, ServiceState, StateChanges, Trigger } from "../service/state.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { EventRecorder } from "./events.ts";
 import type { InputChange, Inputs } from "./inputs.ts";
 import type { Drift, Mode } from "./modes/mode.ts";
+import { type ConntrackCleaner, StaleConnections } from "./stale.ts";
 import type { ProxyHealth } from "./status/health.ts";
 import type { ProxyMetrics } from "./status/metrics.ts";
-
-/** Removes connections of UDP clients to endpoints that are gone. */
-export interface ConntrackCleaner {
-  /**
-   * @param services as they are at the time of the call: the search may take a while.
-   * @returns how many were removed.
-   */
-  removeStale(family: Family, services: () => readonly UdpService[], signal: AbortSignal): Promise<number>;
-}
 
 /** What a runner needs. */
 export interface RunnerOptions {
@@ -73,13 +63,13 @@ export class Runner {
   #repairs = 0;
   // What is to be done once the kernel is programmed, gathered over failures.
   #triggers: Trigger[] = [];
-  #udp = new Set<DecisionKey>();
   #healthChecks = new Map<string, HealthCheck | undefined>();
-  #removingStale: Promise<void> | undefined;
+  readonly #stale: StaleConnections;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#state = options.inputs.state;
+    this.#stale = new StaleConnections({ ...options, state: this.#state });
   }
 
   /** Takes note that inputs changed. */
@@ -95,7 +85,7 @@ export class Runner {
    */
   async once(signal: AbortSignal): Promise<void> {
     await this.#sync(signal);
-    await this.#removingStale;
+    await this.#stale.searched;
   }
 
   /** Programs the kernel and keeps it so, through whatever failures, until the signal is aborted. */
@@ -118,7 +108,7 @@ export class Runner {
           this.#queue();
         } else if (now >= nextAudit) {
           await this.#audit(signal);
-          this.#startRemovingStale(signal);
+          this.#stale.search(signal);
           nextAudit = clock.monotonic() + Math.max(syncPeriod, (clock.monotonic() - now) / auditShare);
         } else {
           await this.#sleepUntilWoken(Math.min(nextResync, nextAudit) - now);
@@ -243,7 +233,7 @@ export class Runner {
         : { whole: reason, decisions: this.#state.decisions.size }),
       milliseconds: Math.round((ended - started) * 1000) / 1000,
     });
-    this.#startRemovingStale(signal);
+    this.#stale.search(signal);
     const checks = this.#healthChecks;
     this.#healthChecks = new Map();
     if (checks.size > 0) await this.#options.onHealthChecks(checks);
@@ -251,7 +241,7 @@ export class Runner {
 
   #gather(changes: StateChanges): void {
     this.#triggers.push(...changes.triggers);
-    for (const key of changes.udp) this.#udp.add(key);
+    this.#stale.suspect(changes.udp);
     for (const [key, check] of changes.healthChecks) this.#healthChecks.set(key, check);
   }
 
@@ -305,56 +295,6 @@ export class Runner {
       conflicts: conflicts.length,
       shown,
     });
-  }
-
-  /** Beside the loop: to search a large table takes longer than a change may wait. */
-  #startRemovingStale(signal: AbortSignal): void {
-    this.#removingStale ??= this.#removeStaleConnections(signal).finally(() => {
-      this.#removingStale = undefined;
-    });
-  }
-
-  /** What fails is tried again with the next change, or comparison with the kernel. */
-  async #removeStaleConnections(signal: AbortSignal): Promise<void> {
-    const failed = new Set<DecisionKey>();
-    while (this.#udp.size > 0 && !signal.aborted) {
-      const touched = this.#udp;
-      this.#udp = new Set();
-      for (const family of families) {
-        const services = () => this.#udpServices(touched).filter((service) => service.family === family);
-        if (services().length === 0 || (await this.#removeStaleOf(family, services, signal))) continue;
-        for (const key of touched) failed.add(key);
-      }
-    }
-    for (const key of failed) this.#udp.add(key);
-  }
-
-  #udpServices(keys: ReadonlySet<DecisionKey>): readonly UdpService[] {
-    const { translatesTo = new Set<Address>() } = this.#options.mode;
-    return this.#state
-      .udpServices(keys)
-      .map((service) =>
-        translatesTo.size > 0 && service.serving.size > 0
-          ? { ...service, serving: service.serving.union(translatesTo) }
-          : service,
-      );
-  }
-
-  /** @returns whether that was possible. */
-  async #removeStaleOf(family: Family, services: () => readonly UdpService[], signal: AbortSignal): Promise<boolean> {
-    const { conntrack, clock, metrics, log } = this.#options;
-    const started = clock.monotonic();
-    let done = true;
-    try {
-      const removed = await conntrack.removeStale(family, services, signal);
-      metrics.conntrackDeleted.labels(family).add(removed);
-      if (removed > 0) log.debug(2, "Stale UDP connections removed", { family, removed });
-    } catch (error) {
-      done = false;
-      if (!signal.aborted) log.error(error, "Removing stale UDP connections failed", { family });
-    }
-    metrics.conntrackDuration.labels(family).observe((clock.monotonic() - started) / 1000);
-    return done;
   }
 
   async #timed<T>(operation: string, work: () => Promise<T>): Promise<T> {
