@@ -15,7 +15,7 @@ export const mtu: Check = {
     "Whether what pods may send fits through the overlay, the overlay's packets through the wire below, and both ends of pods' wires agree.",
   seen: ["flannel-io/flannel#1614", "projectcalico/calico#3145", "kubernetes/kubernetes#88986"],
   run(facts) {
-    const overlays = facts.snapshot.links.filter(({ kind, up }) => kind === "vxlan" && up);
+    const overlays = overlaysOf(facts);
     return [
       ...overlays.flatMap((link) => onTheWire(facts, link)),
       ...fromPods(facts, overlays),
@@ -27,6 +27,17 @@ export const mtu: Check = {
 };
 
 type Found = Omit<Finding, "check">;
+
+/** VXLANs that pods' packets are routed by; those of others, and of plugins that do not route (Weave, Cilium), say nothing. */
+function overlaysOf({ snapshot, podBridges }: Facts): readonly Link[] {
+  const routes = snapshot.routes.filter(
+    ({ destination, table, type }) => table === 254 && type === "unicast" && !destination.startsWith("fe80:"),
+  );
+  const routed = new Set(routes.flatMap(({ nextHops }) => nextHops.map((hop) => hop.interface)));
+  for (const { index } of snapshot.links.filter(({ master }) => podBridges.some((bridge) => bridge.index === master)))
+    routed.add(index);
+  return snapshot.links.filter(({ kind, up, index }) => kind === "vxlan" && up && routed.has(index));
+}
 
 function onTheWire(facts: Facts, overlay: Link): readonly Found[] {
   const details = overlay.details?.kind === "vxlan" ? overlay.details : undefined;
@@ -103,8 +114,8 @@ function betweenEnds({ podLinks, insides }: Facts): readonly Found[] {
 
 /** Links of one network on several nodes: the VXLANs, or the uplinks without any. Told of on the nodes that send more. */
 function amongNodes(facts: Facts): readonly Found[] {
-  const { snapshot, uplinks, others } = facts;
-  const overlays = snapshot.links.filter(({ kind, up }) => kind === "vxlan" && up);
+  const { uplinks, others } = facts;
+  const overlays = overlaysOf(facts);
   return (overlays.length > 0 ? overlays : uplinks).flatMap((link) => {
     const shorter = others.flatMap((other) =>
       other.links

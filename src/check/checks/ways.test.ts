@@ -118,7 +118,11 @@ test("a static neighbour entry of a node is found, and flannel's that are not wh
 test("pods' packets that are too long for the wire or the overlay are found", () => {
   assert.deepEqual(found(withLink("eth0", { mtu: 1280 })), ["mtu: link eth0"]);
   const details = { kind: "vxlan", id: 1, port: 8472, device: 2, learning: false };
+  const { routes } = healthyNode();
   const overlay = (mtu: number) => ({
+    routes: routes.map((route) =>
+      route.destination === "10.244.2.0/24" ? { ...route, nextHops: [{ ...route.nextHops[0], interface: 7 }] } : route,
+    ),
     links: [
       ...healthyNode().links.map((link) => (link.kind === "veth" ? { ...link, mtu: 1450 } : link)),
       { ...healthyNode().links[1], index: 7, name: "vx", kind: "vxlan", mtu, details },
@@ -130,7 +134,8 @@ test("pods' packets that are too long for the wire or the overlay are found", ()
   // Without an interface of its own it goes by the default route.
   const { device: _, ...anywhere } = details;
   const links = overlay(1500).links.map((link) => (link.name === "vx" ? { ...link, details: anywhere } : link));
-  assert.deepEqual(found({ links }), ["mtu: link vx"]);
+  assert.deepEqual(found({ ...overlay(1500), links }), ["mtu: link vx"]);
+  assert.deepEqual(found({ links: overlay(1500).links }), [], "no route leads by it: it is somebody else's");
 });
 
 test("a bridge that takes less than its pods is found, and a pod's wire whose ends differ", () => {
