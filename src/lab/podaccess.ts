@@ -40,18 +40,22 @@ export function podAccess(folder: LabFolder, lab: string, { running }: ServerHos
       const ended = previous ? undefined : running.get(file)?.ended;
       return existsSync(file) ? readGrowing(file, follow && ended !== undefined, signal, ended) : nothing();
     },
-    exec({ pod, command, tty }) {
-      const { inside, disguise } = placeOf(pod);
+    exec({ pod, container, command, tty }) {
+      const place = placeOf(pod);
+      const { inside, disguise } = place;
+      const { environment: env = programEnvironment(), workingDir } = running.get(logFile(place, container)) ?? {};
+      const cwd = workingDir !== undefined && existsSync(workingDir) ? workingDir : "/";
       if (tty) {
-        const env = { ...programEnvironment(), TERM: "xterm" };
-        const { child, input, output, resize } = spawnOnTerminal(inside, command, { env }, disguise);
+        const options = { env: { ...env, TERM: "xterm" }, cwd };
+        const { child, input, output, resize } = spawnOnTerminal(inside, command, options, disguise);
         const none = Readable.from([]);
         return { stdin: input, stdout: output, stderr: none, resize, ...endOf(child, "exit") };
       }
       const options = {
         detached: true,
         stdio: ["pipe", "pipe", "pipe"] as ("pipe" | "ignore")[],
-        env: programEnvironment(),
+        env,
+        cwd,
       };
       const child = spawnInside(inside, command, options, disguise);
       const { stdin, stdout, stderr } = child;

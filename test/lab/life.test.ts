@@ -1,6 +1,6 @@
 /** How labs, nodes and pods begin, end, crash and come back. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { processesInside, processStart } from "../../src/kernel/programs.ts";
@@ -135,6 +135,44 @@ describe("pods", { concurrency: 3 }, () => {
     );
     assert.equal(await lab.field("pod probed", ".status.podIP"), address);
     await lab.kubectl("delete", "pod", "probed");
+  });
+
+  test("a pod has what its manifest asks for: entries of other objects, sidecars, hooks, a gRPC server's word", async () => {
+    const said = join(lab.folder, "said");
+    const say = (what: string) => ["sh", "-c", `echo ${what} >> ${said}; exec sleep 1000`];
+    const server = `require("http2").createServer().on("stream", (stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      stream.end(Buffer.from(require("fs").existsSync("${said}.well") ? "00000000020801" : "00000000020802", "hex"));
+    }).listen(9999)`;
+    await run("asking", {
+      command: [process.execPath, "-e", server],
+      env: [{ name: "COLOR", valueFrom: { configMapKeyRef: { name: "paint", key: "color" } } }],
+      lifecycle: { postStart: { exec: { command: ["sh", "-c", `echo started $COLOR >> ${said}`] } } },
+      readinessProbe: { grpc: { port: 9999 }, periodSeconds: 1 },
+      initContainers: [
+        { name: "side", image: "x", restartPolicy: "Always", command: say("side") },
+        { name: "step", image: "x", command: ["sh", "-c", `echo step >> ${said}`] },
+      ],
+      terminationGracePeriodSeconds: 1,
+    });
+    await eventually(
+      "it waits for the object that it needs",
+      () => lab.field("pod asking", `${container("main")}.state.waiting.message`),
+      (message) => message === 'configmap "paint" not found',
+    );
+    await lab.kubectl("create", "configmap", "paint", "--from-literal=color=blue");
+    await eventually(
+      "it runs, and is not well",
+      () => lab.field("events", ".items[*].message", "--field-selector", "involvedObject.name=asking"),
+      (events) => events.includes("Started container main"),
+    );
+    assert.equal(await lab.field("pod asking", `${container("main")}.ready`), "false");
+    writeFileSync(`${said}.well`, "");
+    await lab.kubectl("wait", "--for=condition=Ready", "pod/asking", "--timeout=10s");
+    assert.equal(readFileSync(said, "utf8"), "side\nstep\nstarted blue\n");
+    assert.equal(await lab.kubectl("exec", "asking", "-c", "main", "--", "sh", "-c", "echo $COLOR"), "blue\n");
+    await lab.kubectl("delete", "pod/asking", "configmap/paint");
   });
 
   test("before a pod ends its hook runs, then it is asked, then it is killed when its time is over", async () => {

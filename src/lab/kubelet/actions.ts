@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Disguise, signalProcess, spawnInside } from "../../kernel/programs.ts";
 import { connectInside } from "../../kernel/sockets/tcp.ts";
 import { type Address, tryParseAddress } from "../../net/address.ts";
+import { askHealth, serving } from "../network/grpchealth.ts";
 import { getInside } from "../network/http.ts";
 import { type Action, type PodContainer, resolvePort } from "./pod.ts";
 
@@ -13,8 +14,10 @@ export interface Sandbox {
   /** The namespace of its node, from which it is probed. */
   readonly nodeNamespace: string;
   readonly addresses: readonly Address[];
+  /** Of its node. */
+  readonly hostAddresses: readonly Address[];
   readonly disguise: Disguise;
-  /** What every container of the pod has in its environment. */
+  /** What every container of the pod has in its environment; for one container, all that it has. */
   readonly environment: Readonly<Record<string, string>>;
   /** Folder for the logs of its containers. */
   readonly folder: string;
@@ -40,7 +43,7 @@ export async function act(
       await sleep(action.milliseconds, undefined, { signal });
       return;
     case "exec":
-      return execute(action.command, sandbox, signal);
+      return execute(action.command, container, sandbox, signal);
     case "tcp": {
       const { address, port } = targetOf(action.host, action.port, container, sandbox);
       const socket = connectInside(sandbox.nodeNamespace, address, port);
@@ -53,12 +56,22 @@ export async function act(
     }
     case "http":
       return get(action, container, sandbox, signal);
+    case "grpc": {
+      const target = { namespace: sandbox.nodeNamespace, ...targetOf("", action.port, container, sandbox) };
+      const status = await askHealth(target, action.service, signal);
+      if (status !== serving) throw new Error(`service unhealthy (responded with ${JSON.stringify(status)})`);
+      return;
+    }
   }
 }
 
-async function execute(command: readonly string[], sandbox: Sandbox, signal: AbortSignal): Promise<void> {
-  const { namespace, disguise, environment } = sandbox;
-  const child = spawnInside(namespace, command, { detached: true, stdio: "ignore", env: environment }, disguise);
+async function execute(
+  command: readonly string[],
+  { workingDir: cwd }: PodContainer,
+  { namespace, disguise, environment: env }: Sandbox,
+  signal: AbortSignal,
+): Promise<void> {
+  const child = spawnInside(namespace, command, { detached: true, stdio: "ignore", env, cwd }, disguise);
   const kill = () => child.pid !== undefined && signalProcess(-child.pid, "SIGKILL");
   signal.addEventListener("abort", kill, { once: true });
   try {

@@ -14,7 +14,9 @@ export interface LifeParts {
   readonly restartPolicy: Pod["restartPolicy"];
   /** Milliseconds that it has to end where a probe wants it started anew. */
   readonly grace: number;
-  readonly start: () => RunningContainer;
+  /** Everything that it has in its environment. Rejects with an Error with a sentence if something is missing. */
+  readonly environment: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+  readonly start: (sandbox: Sandbox) => RunningContainer;
   /** Called after every change of the report. */
   readonly changed: () => void;
   /** Told of what people want to see as events. */
@@ -23,6 +25,8 @@ export interface LifeParts {
 
 /** A container that ran so long begins with short pauses again. */
 const longLife = 600_000;
+/** Milliseconds between two looks for what its environment needs. */
+const configPause = 1000;
 
 /** One container, from the first start to the last end. */
 export class ContainerLife {
@@ -36,10 +40,14 @@ export class ContainerLife {
   #started = false;
   #restarts = 0;
   #running: RunningContainer | undefined;
+  /** Where it runs, with its own environment once it has one. */
+  #sandbox: Sandbox;
+  readonly #begun = Promise.withResolvers<void>();
 
   constructor(container: PodContainer, parts: LifeParts) {
     this.container = container;
     this.#parts = parts;
+    this.#sandbox = parts.sandbox;
   }
 
   get report(): ContainerReport {
@@ -51,6 +59,11 @@ export class ContainerLife {
       restarts: this.#restarts,
       ...(this.#previous !== undefined && { previous: this.#previous }),
     };
+  }
+
+  /** Settles once it has begun, past its startup probe, or never will. */
+  get begun(): Promise<void> {
+    return this.#begun.promise;
   }
 
   /** Runs it until it has ended for good. @returns the last exit status. */
@@ -65,7 +78,7 @@ export class ContainerLife {
         this.#show({ type: "waiting", reason: "CrashLoopBackOff", message });
         await clock.sleep(delay, signal);
       }
-      if (signal.aborted) return this.#exitCode();
+      if (signal.aborted || !(await this.#prepare())) return this.#exitCode();
       const since = clock.now();
       const code = await this.#once(since);
       this.#show({ type: "terminated", code, since, until: clock.now() });
@@ -80,20 +93,41 @@ export class ContainerLife {
   /** Ends it: the hook before the end, then a kind word, and when `kill` is aborted without more ado. */
   async end(kill: AbortSignal): Promise<void> {
     this.#leave.abort();
+    this.#begun.resolve();
     const running = this.#running;
     if (running === undefined) return;
     this.#parts.note("Killing", `Stopping container ${this.container.name}`);
     const { preStop } = this.container;
-    if (preStop !== undefined && !kill.aborted) await this.#hook(preStop, kill);
+    if (preStop !== undefined && !kill.aborted) await this.#hook("PreStop", preStop, kill);
     await finish(running, kill);
+  }
+
+  /** Waits until all is there that its environment needs. @returns false if it is to begin no more. */
+  async #prepare(): Promise<boolean> {
+    const { clock, environment, sandbox, note } = this.#parts;
+    const { signal } = this.#leave;
+    while (!signal.aborted) {
+      try {
+        this.#sandbox = { ...sandbox, environment: await environment(signal) };
+        break;
+      } catch (error) {
+        if (signal.aborted) break;
+        const message = errorText(error);
+        note("Failed", `Error: ${message}`);
+        this.#show({ type: "waiting", reason: "CreateContainerConfigError", message });
+        await clock.sleep(configPause, signal);
+      }
+    }
+    return !signal.aborted;
   }
 
   async #once(since: number): Promise<number> {
     const { container } = this;
     const probing = new AbortController();
-    const running = this.#parts.start();
+    const running = this.#parts.start(this.#sandbox);
     this.#running = running;
-    this.#started = container.startup === undefined;
+    this.#started = container.startup === undefined && container.postStart === undefined;
+    if (this.#started) this.#begun.resolve();
     this.#ready = this.#started && container.readiness === undefined;
     this.#show({ type: "running", since });
     this.#parts.note("Started", `Started container ${container.name}`);
@@ -106,18 +140,25 @@ export class ContainerLife {
     return code;
   }
 
-  /** Asks the startup probe until it passes, then the other two for ever. */
+  /** Runs the hook after the start, asks the startup probe until it passes, then the other two for ever. */
   async #probe(running: RunningContainer, signal: AbortSignal): Promise<void> {
-    const { startup, liveness, readiness } = this.container;
+    const { postStart, startup, liveness, readiness } = this.container;
+    if (postStart !== undefined && !(await this.#hook("PostStart", postStart, signal))) {
+      if (!signal.aborted) this.#restart(running, "its PostStart hook");
+      return;
+    }
     if (startup !== undefined) {
       const passed = new AbortController();
       await this.#ask("Startup", startup, false, AbortSignal.any([signal, passed.signal]), (passing) => {
         if (passing) passed.abort();
-        else this.#restart(running, "startup");
+        else this.#restart(running, "startup probe");
       });
       if (signal.aborted) return;
+    }
+    if (!this.#started) {
       this.#started = true;
       this.#ready = readiness === undefined;
+      this.#begun.resolve();
       this.#parts.changed();
     }
     if (readiness !== undefined) {
@@ -129,7 +170,7 @@ export class ContainerLife {
     }
     if (liveness !== undefined) {
       void this.#ask("Liveness", liveness, true, signal, (passing) => {
-        if (!passing) this.#restart(running, "liveness");
+        if (!passing) this.#restart(running, "liveness probe");
       });
     }
   }
@@ -142,7 +183,8 @@ export class ContainerLife {
     signal: AbortSignal,
     verdict: (passing: boolean) => void,
   ): Promise<void> {
-    const { clock, sandbox, note } = this.#parts;
+    const { clock, note } = this.#parts;
+    const sandbox = this.#sandbox;
     let current = { passing, streak: 0 };
     let failures = 0;
     let everPassed = kind !== "Readiness";
@@ -172,15 +214,18 @@ export class ContainerLife {
   }
 
   #restart(running: RunningContainer, why: string): void {
-    this.#parts.note("Killing", `Container ${this.container.name} failed ${why} probe, will be restarted`);
+    this.#parts.note("Killing", `Container ${this.container.name} failed ${why}, will be restarted`);
     void finish(running, AbortSignal.timeout(this.#parts.grace));
   }
 
-  async #hook(action: Action, kill: AbortSignal): Promise<void> {
+  /** @returns whether it did what it should. */
+  async #hook(kind: "PostStart" | "PreStop", action: Action, signal: AbortSignal): Promise<boolean> {
     try {
-      await act(action, this.container, this.#parts.sandbox, kill);
+      await act(action, this.container, this.#sandbox, signal);
+      return true;
     } catch (error) {
-      this.#parts.note("FailedPreStopHook", `PreStopHook failed: ${errorText(error)}`);
+      if (!signal.aborted) this.#parts.note(`Failed${kind}Hook`, `${kind}Hook failed: ${errorText(error)}`);
+      return false;
     }
   }
 

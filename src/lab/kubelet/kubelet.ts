@@ -7,12 +7,14 @@ import type { ObjectEvent } from "../../kube/source.ts";
 import type { Clock } from "../../telemetry/clock.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import { makeMachine, removeMachines } from "../network/machines.ts";
-import { apiServiceAddress, clusterDomain, dnsAddress, podAddress, podHostOf, podHosts } from "../plan/addresses.ts";
+import { apiServiceAddress, podAddress, podHostOf, podHosts } from "../plan/addresses.ts";
 import { nodeAddresses, podMachine } from "../plan/machine.ts";
 import { namespaceNames } from "../plan/names.ts";
 import type { LabSpec, NodeSpec } from "../plan/spec.ts";
 import type { ServerHost } from "../pods/host.ts";
 import type { Sandbox } from "./actions.ts";
+import { fetchData } from "./environment.ts";
+import { hostsFile, resolverFile } from "./files.ts";
 import { type Pod, pods } from "./pod.ts";
 import { PodLife } from "./podlife.ts";
 import { Reporter } from "./reporter.ts";
@@ -108,6 +110,7 @@ export class Kubelet {
       servers: this.#parts.servers,
       clock,
       log,
+      fetchData: (placed, container, signal) => fetchData(this.#parts.client, placed, container, signal),
       makeSandbox: (placed) => this.#makeSandbox(placed),
       removeSandbox: (placed, sandbox) => this.#removeSandbox(placed, sandbox),
       report: (report) => this.#reporter.status(report),
@@ -140,7 +143,7 @@ export class Kubelet {
     mkdirSync(own, { recursive: true });
     const hostname = pod.hostNetwork ? node.name : pod.hostname;
     const files = {
-      "/etc/hosts": `127.0.0.1 localhost\n::1 localhost\n${addresses.map((address) => `${address} ${hostname}\n`).join("")}`,
+      "/etc/hosts": hostsFile(pod, addresses, hostname),
       "/etc/resolv.conf": resolverFile(pod),
     };
     const placed = Object.entries(files).map(([path, text]) => {
@@ -152,6 +155,7 @@ export class Kubelet {
       namespace,
       nodeNamespace,
       addresses,
+      hostAddresses: nodeAddresses(spec, node),
       disguise: { hostname, files: Object.fromEntries(placed) },
       environment: {
         PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -195,12 +199,4 @@ export class Kubelet {
 
 function keyOf({ namespace, name }: Pod): string {
   return `${namespace}/${name}`;
-}
-
-/** The resolv.conf of a pod, as its dnsPolicy wants it. Outside of the cluster there is nobody to ask. */
-function resolverFile({ namespace, dnsPolicy, hostNetwork }: Pod): string {
-  const cluster = dnsPolicy === "ClusterFirstWithHostNet" || (dnsPolicy === "ClusterFirst" && !hostNetwork);
-  if (!cluster) return "";
-  const search = [`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain];
-  return `nameserver ${dnsAddress}\nsearch ${search.join(" ")}\noptions ndots:5\n`;
 }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
+import { dataKey, environmentOf, expand } from "./environment.ts";
 import { projectPod, resolvePort } from "./pod.ts";
-import { environmentOf, expand } from "./start.ts";
 
 const raw = {
   metadata: {
@@ -55,7 +55,7 @@ test("what a node needs is kept of a pod", () => {
 
 test("references to environment variables are replaced, escaped and unknown ones are not", () => {
   const { pod: read, container } = pod();
-  const env = environmentOf(container.env, read, { addresses: [] });
+  const env = environmentOf(container, read, { addresses: [], hostAddresses: [] }, new Map());
   assert.deepEqual(env, { NAME: "web", GREETING: "hello web, $(NAME), $(OTHER)" });
   assert.equal(expand("$(NAME)/$x", env), "web/$x");
 });
@@ -67,4 +67,33 @@ test("nothing that an API could send makes the reading of a pod fail", () => {
       assert.ok(["object", "invalid"].includes(outcome));
     }),
   );
+});
+
+test("variables are taken from entries of ConfigMaps and Secrets, and one that must be there is missed", () => {
+  const [config, secret] = [
+    { kind: "ConfigMap", name: "c", optional: false },
+    { kind: "Secret", name: "s", optional: true },
+  ] as const;
+  const { pod: read } = pod();
+  const take = (key: string, optional: boolean) => ({
+    envFrom: [
+      { from: config, prefix: "" },
+      { from: secret, prefix: "S_" },
+    ],
+    env: [
+      { name: "color", value: "$(COLOR)" },
+      { name: "ONE", from: { ...config, optional }, key },
+    ],
+  });
+  const data = new Map<string, Readonly<Record<string, string>>>([[dataKey(config), { COLOR: "blue" }]]);
+  const places = { addresses: [], hostAddresses: [] };
+  const entries = { COLOR: "blue", color: "blue" };
+  assert.deepEqual(environmentOf(take("COLOR", false), read, places, data), { ...entries, ONE: "blue" });
+  assert.deepEqual(environmentOf(take("SHAPE", true), read, places, data), entries);
+  assert.throws(
+    () => environmentOf(take("SHAPE", false), read, places, data),
+    /couldn't find key SHAPE in ConfigMap default\/c/,
+  );
+  const both = environmentOf(take("COLOR", false), read, places, data.set(dataKey(secret), { PASS: "x" }));
+  assert.equal(both.S_PASS, "x");
 });

@@ -11,8 +11,14 @@ export interface Pod {
   readonly node: string;
   readonly hostNetwork: boolean;
   readonly hostname: string;
+  /** With the host name the pod's name in DNS, where it is not empty. */
+  readonly subdomain: string;
+  readonly serviceAccount: string;
   readonly restartPolicy: "Always" | "OnFailure" | "Never";
   readonly dnsPolicy: string;
+  /** What its resolv.conf has beside what its policy gives. */
+  readonly dns: DnsConfig;
+  readonly hostAliases: readonly { readonly ip: string; readonly names: readonly string[] }[];
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly initContainers: readonly PodContainer[];
@@ -27,6 +33,14 @@ export interface Pod {
   readonly phase: string;
 }
 
+/** Lines of a resolv.conf. */
+export interface DnsConfig {
+  readonly nameservers: readonly string[];
+  readonly searches: readonly string[];
+  /** `value` is empty for those that have none. */
+  readonly options: readonly { readonly name: string; readonly value: string }[];
+}
+
 /** A container of a pod. */
 export interface PodContainer {
   readonly name: string;
@@ -34,6 +48,8 @@ export interface PodContainer {
   readonly command: readonly string[];
   readonly args: readonly string[];
   readonly workingDir: string;
+  /** Objects whose entries are all variables, before those of `env`. */
+  readonly envFrom: readonly EnvSource[];
   readonly env: readonly EnvVariable[];
   readonly ports: readonly ContainerPort[];
   /** True if its program has an input that clients can attach to; `stdinOnce` ends it with the first of them. */
@@ -44,13 +60,31 @@ export interface PodContainer {
   readonly startup?: Probe;
   readonly liveness?: Probe;
   readonly readiness?: Probe;
+  readonly postStart?: Action;
   readonly preStop?: Action;
+  /** Among init containers, one that is to run on beside the others. */
+  readonly sidecar: boolean;
 }
 
-/** An environment variable: a value, or the path of a field of the pod. */
+/** An environment variable: a value, the path of a field of the pod, or an entry of another object. */
 export type EnvVariable =
   | { readonly name: string; readonly value: string }
-  | { readonly name: string; readonly fieldPath: string };
+  | { readonly name: string; readonly fieldPath: string }
+  | { readonly name: string; readonly from: DataSource; readonly key: string };
+
+/** A ConfigMap or Secret of the pod's namespace. */
+export interface DataSource {
+  readonly kind: "ConfigMap" | "Secret";
+  readonly name: string;
+  /** True if it, or the wanted entry, may be missing. */
+  readonly optional: boolean;
+}
+
+/** An object whose entries are variables, each with the prefix before its key. */
+export interface EnvSource {
+  readonly from: DataSource;
+  readonly prefix: string;
+}
 
 /** A port that a container names. */
 export interface ContainerPort {
@@ -80,6 +114,8 @@ export type Action =
       readonly headers: readonly { readonly name: string; readonly value: string }[];
     }
   | { readonly type: "tcp"; readonly host: string; readonly port: string }
+  /** Asks for the health of a service as `grpc.health.v1.Health/Check` does; of all if `service` is empty. */
+  | { readonly type: "grpc"; readonly port: string; readonly service: string }
   | { readonly type: "sleep"; readonly milliseconds: number };
 
 /** Pods of the API. */
@@ -111,6 +147,8 @@ export function projectPod(raw: unknown): Projected<Pod> {
     node: problems.text("spec.nodeName", spec.nodeName),
     hostNetwork: spec.hostNetwork === true,
     hostname: textOf(spec.hostname) || name,
+    subdomain: textOf(spec.subdomain),
+    serviceAccount: textOf(spec.serviceAccountName) || "default",
     restartPolicy: problems.oneOf(
       "spec.restartPolicy",
       spec.restartPolicy,
@@ -118,6 +156,11 @@ export function projectPod(raw: unknown): Projected<Pod> {
       "Always",
     ),
     dnsPolicy: textOf(spec.dnsPolicy) || "ClusterFirst",
+    dns: readDnsConfig(fieldsOf(spec.dnsConfig)),
+    hostAliases: listOf(spec.hostAliases).map(({ ip, hostnames }) => ({
+      ip: textOf(ip),
+      names: textListOf(hostnames),
+    })),
     labels: textsOf(metadata.labels),
     annotations: textsOf(metadata.annotations),
     initContainers: containers("initContainers"),
@@ -139,18 +182,21 @@ function readContainer(container: Fields): PodContainer {
     liveness: readProbe(container.livenessProbe),
     readiness: readProbe(container.readinessProbe),
   };
-  const preStop = readAction(fieldsOf(fieldsOf(container.lifecycle).preStop));
+  const hooks = {
+    postStart: readAction(fieldsOf(fieldsOf(container.lifecycle).postStart)),
+    preStop: readAction(fieldsOf(fieldsOf(container.lifecycle).preStop)),
+  };
   return {
     name: textOf(container.name),
     image: textOf(container.image),
     command: textListOf(container.command),
     args: textListOf(container.args),
     workingDir: textOf(container.workingDir) || "/",
-    env: listOf(container.env).map((variable) => {
-      const fieldPath = textOf(fieldsOf(fieldsOf(variable.valueFrom).fieldRef).fieldPath);
-      const name = textOf(variable.name);
-      return fieldPath === "" ? { name, value: textOf(variable.value) } : { name, fieldPath };
+    envFrom: listOf(container.envFrom).flatMap(({ prefix, configMapRef, secretRef }) => {
+      const from = readDataSource(configMapRef, secretRef);
+      return from === undefined ? [] : [{ from, prefix: textOf(prefix) }];
     }),
+    env: listOf(container.env).map(readVariable),
     ports: listOf(container.ports).map((port) => ({
       name: textOf(port.name),
       port: numberOf(port.containerPort, 0),
@@ -159,8 +205,32 @@ function readContainer(container: Fields): PodContainer {
     stdin: container.stdin === true,
     stdinOnce: container.stdinOnce === true,
     tty: container.tty === true,
-    ...Object.fromEntries(Object.entries(probes).filter(([, probe]) => probe !== undefined)),
-    ...(preStop !== undefined && { preStop }),
+    ...Object.fromEntries(Object.entries({ ...probes, ...hooks }).filter(([, present]) => present !== undefined)),
+    sidecar: container.restartPolicy === "Always",
+  };
+}
+
+function readVariable(variable: Fields): EnvVariable {
+  const name = textOf(variable.name);
+  const { fieldRef, configMapKeyRef, secretKeyRef } = fieldsOf(variable.valueFrom);
+  const from = readDataSource(configMapKeyRef, secretKeyRef);
+  if (from !== undefined) return { name, from, key: textOf(fieldsOf(configMapKeyRef ?? secretKeyRef).key) };
+  const fieldPath = textOf(fieldsOf(fieldRef).fieldPath);
+  return fieldPath === "" ? { name, value: textOf(variable.value) } : { name, fieldPath };
+}
+
+function readDataSource(configMap: unknown, secret: unknown): DataSource | undefined {
+  const found = isFields(configMap) ? configMap : secret;
+  if (!isFields(found)) return undefined;
+  const kind = isFields(configMap) ? "ConfigMap" : "Secret";
+  return { kind, name: textOf(found.name), optional: found.optional === true };
+}
+
+function readDnsConfig({ nameservers, searches, options }: Fields): DnsConfig {
+  return {
+    nameservers: textListOf(nameservers),
+    searches: textListOf(searches),
+    options: listOf(options).map(({ name, value }) => ({ name: textOf(name), value: textOf(value) })),
   };
 }
 
@@ -187,6 +257,7 @@ function readAction(raw: Fields): Action | undefined {
   }
   if (isFields(raw.tcpSocket))
     return { type: "tcp", host: textOf(raw.tcpSocket.host), port: portOf(raw.tcpSocket.port) };
+  if (isFields(raw.grpc)) return { type: "grpc", port: portOf(raw.grpc.port), service: textOf(raw.grpc.service) };
   if (isFields(raw.sleep)) return { type: "sleep", milliseconds: 1000 * numberOf(raw.sleep.seconds, 0) };
   return undefined;
 }

@@ -6,6 +6,7 @@ import { errorText, type Logger } from "../../telemetry/log.ts";
 import type { ServerHost } from "../pods/host.ts";
 import type { Sandbox } from "./actions.ts";
 import { ContainerLife } from "./containerlife.ts";
+import { environmentOf, type PodData } from "./environment.ts";
 import type { Pod, PodContainer } from "./pod.ts";
 import { startContainer } from "./start.ts";
 import { conditionsOf, type PodReport } from "./status.ts";
@@ -21,6 +22,8 @@ export interface PodParts {
   readonly makeSandbox: (pod: Pod) => Sandbox;
   /** Removes it, with everything that runs there. */
   readonly removeSandbox: (pod: Pod, sandbox: Sandbox) => void;
+  /** Gets the objects that a container's environment is taken from. */
+  readonly fetchData: (pod: Pod, container: PodContainer, signal: AbortSignal) => Promise<PodData>;
   /** Called when the report is another. */
   readonly report: (report: PodReport) => void;
   readonly note: (pod: Pod, reason: string, message: string) => void;
@@ -42,6 +45,7 @@ export class PodLife {
   #initialized = false;
   #init: readonly ContainerLife[] = [];
   #containers: readonly ContainerLife[] = [];
+  readonly #sidecars: Promise<number>[] = [];
   #quiet = false;
 
   constructor(pod: Pod, parts: PodParts) {
@@ -80,11 +84,13 @@ export class PodLife {
     if (await this.#initialize()) {
       this.#initialized = true;
       await Promise.all(this.#containers.map((life) => life.run()));
+      if (!this.#ending.signal.aborted) for (const life of this.#init) void life.end(AbortSignal.timeout(restartGrace));
     }
     if (!this.#ending.signal.aborted) {
       // All is done; the pod stays to be looked at until it is deleted.
       await new Promise((resolve) => this.#ending.signal.addEventListener("abort", resolve, { once: true }));
     }
+    await Promise.all(this.#sidecars);
     removeSandbox(this.#pod, sandbox);
   }
 
@@ -104,7 +110,11 @@ export class PodLife {
     }
     if (this.#ending.signal.aborted) return;
     this.#ending.abort();
-    for (const life of [...this.#init, ...this.#containers]) void life.end(this.#kill.signal);
+    const all = (lives: readonly ContainerLife[]) => Promise.all(lives.map((life) => life.end(this.#kill.signal)));
+    // Those beside the others serve them to the end.
+    const sidecars = this.#init.filter(({ container }) => container.sidecar);
+    void all(this.#init.filter((life) => !sidecars.includes(life)));
+    void all(this.#containers).then(() => all(sidecars));
   }
 
   /** Says nothing more: for a node that is cut off. */
@@ -114,6 +124,11 @@ export class PodLife {
 
   async #initialize(): Promise<boolean> {
     for (const life of this.#init) {
+      if (life.container.sidecar) {
+        this.#sidecars.push(life.run());
+        await life.begun;
+        continue;
+      }
       // The server that stands in for an image would never be done.
       const code = life.container.command.length === 0 ? 0 : await life.run();
       if (this.#ending.signal.aborted || code !== 0) return false;
@@ -127,14 +142,20 @@ export class PodLife {
     restartPolicy: Pod["restartPolicy"],
   ): readonly ContainerLife[] {
     const { clock, servers, node, note } = this.#parts;
+    const fetchData = (container: PodContainer, signal: AbortSignal) =>
+      this.#parts.fetchData(this.#pod, container, signal);
     return containers.map(
       (container) =>
         new ContainerLife(container, {
           sandbox,
           clock,
-          restartPolicy,
+          restartPolicy: container.sidecar ? "Always" : restartPolicy,
           grace: restartGrace,
-          start: () => startContainer(this.#pod, node, container, sandbox, servers),
+          environment: async (signal) => ({
+            ...sandbox.environment,
+            ...environmentOf(container, this.#pod, sandbox, await fetchData(container, signal)),
+          }),
+          start: (own) => startContainer(this.#pod, node, container, own, servers),
           changed: () => this.#report(),
           note: (reason, message) => note(this.#pod, reason, message),
         }),

@@ -9,7 +9,8 @@ import { serverSettings } from "../pods/answer.ts";
 import type { Console, RunningContainer, ServerHost } from "../pods/host.ts";
 import { BoundedLog } from "../pods/log.ts";
 import type { Sandbox } from "./actions.ts";
-import type { EnvVariable, Pod, PodContainer } from "./pod.ts";
+import { expand } from "./environment.ts";
+import type { Pod, PodContainer } from "./pod.ts";
 
 /** Exit status of what could not be started, as shells have it. */
 const notStarted = 127;
@@ -34,7 +35,10 @@ export function previousLogFile({ folder }: Pick<Sandbox, "folder">, container: 
   return `${folder}/${container}.previous.log`;
 }
 
-/** Starts a container of a pod. That it cannot be started comes as its end, with the reason in its log. */
+/**
+ * Starts a container of a pod, in an environment that is complete. That it cannot be started comes as its end, with the
+ * reason in its log.
+ */
 export function startContainer(
   pod: Pod,
   node: string,
@@ -42,10 +46,11 @@ export function startContainer(
   sandbox: Sandbox,
   servers: ServerHost,
 ): RunningContainer {
-  const env = { ...sandbox.environment, ...environmentOf(container.env, pod, sandbox) };
+  const { environment: env } = sandbox;
   const file = logFile(sandbox, container.name);
   if (existsSync(file)) renameSync(file, previousLogFile(sandbox, container.name));
-  const running = begin(pod, node, container, sandbox, servers, env, file);
+  const { workingDir } = container;
+  const running = { ...begin(pod, node, container, sandbox, servers, file), environment: env, workingDir };
   servers.running.set(file, running);
   void running.ended.then(() => {
     if (servers.running.get(file) === running) servers.running.delete(file);
@@ -59,9 +64,9 @@ function begin(
   container: PodContainer,
   sandbox: Sandbox,
   servers: ServerHost,
-  env: Readonly<Record<string, string>>,
   file: string,
 ): RunningContainer {
+  const { environment: env } = sandbox;
   const args = container.args.map((text) => expand(text, env));
   // A server has no use for an input: with one, the arguments are the program, as for images that name none themselves.
   if (container.command.length === 0 && !(container.stdin && args.length > 0)) {
@@ -70,14 +75,13 @@ function begin(
     return servers.start({ namespace: sandbox.namespace, identity, settings }, file);
   }
   const command = container.command.map((text) => expand(text, env));
-  return startProgram([...command, ...args], env, container, sandbox, new BoundedLog(file));
+  return startProgram([...command, ...args], container, sandbox, new BoundedLog(file));
 }
 
 function startProgram(
   argv: readonly string[],
-  env: Readonly<Record<string, string>>,
   { workingDir: cwd, stdin, stdinOnce: once, tty }: PodContainer,
-  { namespace, disguise }: Sandbox,
+  { namespace, disguise, environment: env }: Sandbox,
   log: BoundedLog,
 ): RunningContainer {
   const { child, outputs, ...terminal } = tty
@@ -91,7 +95,7 @@ function startProgram(
     });
   const { promise: ended, resolve } = Promise.withResolvers<number>();
   child.on("error", (error) => {
-    log.line(`cannot be started: ${error.message}`);
+    log.line(`cannot be started: ${existsSync(cwd) ? error.message : `its working directory ${cwd} is not there`}`);
     resolve(notStarted);
   });
   child.on("exit", (code, signal) => resolve(code ?? signalBase + (signalNumbers[signal ?? ""] ?? 0)));
@@ -138,40 +142,4 @@ function onPipes(
 function onTerminal(namespace: string, argv: readonly string[], options: Surroundings, disguise: Disguise): Started {
   const { child, input, output, resize } = spawnOnTerminal(namespace, argv, options, disguise);
   return { child, outputs: [output], input, resize };
-}
-
-/** A container's own environment variables, with references to earlier ones replaced. */
-export function environmentOf(
-  variables: readonly EnvVariable[],
-  pod: Pod,
-  sandbox: Pick<Sandbox, "addresses">,
-): Readonly<Record<string, string>> {
-  const result: Record<string, string> = {};
-  for (const variable of variables) {
-    result[variable.name] =
-      "value" in variable ? expand(variable.value, result) : fieldOf(variable.fieldPath, pod, sandbox);
-  }
-  return result;
-}
-
-/** Replaces `$(NAME)` by the variable of that name, and `$$(` by `$(`; what is not known stays. */
-export function expand(text: string, env: Readonly<Record<string, string>>): string {
-  return text.replaceAll(/\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)/g, (found, name?: string) =>
-    name === undefined ? "$" : (env[name] ?? found),
-  );
-}
-
-/** The field of a pod that an environment variable may take (the downward API); empty for others. */
-function fieldOf(path: string, pod: Pod, { addresses }: Pick<Sandbox, "addresses">): string {
-  const [, map, key = ""] = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path) ?? [];
-  if (map === "labels" || map === "annotations") return pod[map][key] ?? "";
-  const fields: Readonly<Record<string, string>> = {
-    "metadata.name": pod.name,
-    "metadata.namespace": pod.namespace,
-    "metadata.uid": pod.uid,
-    "spec.nodeName": pod.node,
-    "status.podIP": addresses[0] ?? "",
-    "status.podIPs": addresses.join(","),
-  };
-  return fields[path] ?? "";
 }

@@ -46,7 +46,10 @@ export interface Condition {
 export function phaseOf({ pod, initialized, containers, initContainers }: PodReport): string {
   const ended = (report: ContainerReport) => report.state.type === "terminated";
   const failed = (report: ContainerReport) => report.state.type === "terminated" && report.state.code !== 0;
-  if (!initialized) return pod.restartPolicy === "Never" && initContainers.some(failed) ? "Failed" : "Pending";
+  if (!initialized) {
+    const lost = initContainers.some((report) => !report.container.sidecar && failed(report));
+    return pod.restartPolicy === "Never" && lost ? "Failed" : "Pending";
+  }
   if (containers.length > 0 && containers.every(ended)) {
     // Where it is to run again, it is between two lives.
     const over = pod.deletion !== undefined || pod.restartPolicy !== "Always";
@@ -59,9 +62,12 @@ export function phaseOf({ pod, initialized, containers, initContainers }: PodRep
 
 /** The conditions that a pod's report amounts to. */
 export function conditionsOf(report: PodReport): readonly Condition[] {
-  const { pod, containers, initialized } = report;
+  const { pod, initialized } = report;
   const phase = phaseOf(report);
-  const unready = containers.filter(({ ready }) => !ready).map(({ container }) => container.name);
+  const sidecars = report.initContainers.filter(({ container }) => container.sidecar);
+  const unready = [...sidecars, ...report.containers]
+    .filter(({ ready }) => !ready)
+    .map(({ container }) => container.name);
   const over = phase === "Succeeded" || phase === "Failed";
   const containersReady = initialized && !over && unready.length === 0;
   const closed = pod.readinessGates.filter((type) => !pod.conditions.includes(type));

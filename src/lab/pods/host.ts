@@ -21,6 +21,9 @@ export interface Console {
 export interface RunningContainer {
   /** Absent for containers that a thread of ours serves. */
   readonly console?: Console;
+  /** What its program, and those that are run beside it, have in their environment, and where they begin. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly workingDir?: string;
   /** Settles with the exit status once it has ended; never rejects. */
   readonly ended: Promise<number>;
   /** Asks it to end. */
