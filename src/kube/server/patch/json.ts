@@ -4,6 +4,9 @@ import { isList, isObject, type Json, type JsonObject, type MutableObject, sameJ
 /** Most operations that one patch may hold, as upstream. */
 export const maxOperations = 10_000;
 
+/** Characters of JSON text that its operations may copy in all, as upstream: each could double the object otherwise. */
+const maxCopied = 3 * 1024 * 1024;
+
 /** Says which operation of a patch cannot be done, and why. */
 export class PatchError extends Error {
   constructor(message: string) {
@@ -24,15 +27,22 @@ export function jsonPatch(target: Json, patch: Json): Json {
     throw new PatchError(`the allowed maximum operations in a JSON patch is ${maxOperations}, got ${patch.length}`);
   }
   let value = target;
+  let copied = 0;
   for (const [i, operation] of patch.entries()) {
     try {
       if (!isObject(operation)) throw new PatchError("an operation is an object");
+      if (operation.op === "copy") copied += sizeOfCopy(value, operation);
+      if (copied > maxCopied) throw new PatchError(`the patch copies more than ${maxCopied} bytes`);
       value = perform(value, operation);
     } catch (error) {
       throw new PatchError(`operation ${i}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   return value;
+}
+
+function sizeOfCopy(document: Json, operation: JsonObject): number {
+  return JSON.stringify(lookUp(document, pointer(operation.from, "from"))).length;
 }
 
 function perform(document: Json, operation: JsonObject): Json {

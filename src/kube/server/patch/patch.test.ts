@@ -66,6 +66,12 @@ test("a JSON patch that does not fit is refused with the number of its operation
   for (const [patch, message] of bad) assert.throws(() => jsonPatch({ a: 1, l: [1] }, patch), message);
 });
 
+test("a JSON patch that doubles a value again and again is refused before it is large", () => {
+  const copies = Array.from({ length: 60 }, (_, i) => ({ op: "copy", from: "/a", path: `/a/c${i}` }));
+  assert.throws(() => jsonPatch({ a: { text: "some" } }, copies), /operation \d+: the patch copies more than 3145728/);
+  assert.deepEqual(jsonPatch({ a: { b: 1 } }, copies.slice(0, 1)), { a: { b: 1, c0: { b: 1 } } });
+});
+
 test("a JSON patch of anything is refused or done, and never changes what it was given", () => {
   const operation = fc.record({
     op: fc.constantFrom("add", "remove", "replace", "move", "copy", "test"),

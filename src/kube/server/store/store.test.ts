@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { ApiObject } from "../json.ts";
 import { ChangeLog } from "./log.ts";
-import { Store } from "./store.ts";
+import { objectLimit, Store } from "./store.ts";
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "ptl-store-"));
@@ -95,6 +95,19 @@ test("changes can be read on from any remembered version, and from no other", ()
   );
   for (let version = 19; version < 2000; version++) push(version);
   assert.deepEqual(versions(1996, 10), [1997, 1998, 1999]);
+});
+
+test("an object that is too large is refused, with all that was to be written with it", (t) => {
+  const store = new Store(folder(t));
+  t.after(() => store.close());
+  const { version } = store;
+  const large = put("large", "x".repeat(objectLimit));
+  assert.throws(
+    () => store.commit([put("small"), large]),
+    /too large: ConfigMap large would take more than 3145728 bytes/,
+  );
+  assert.deepEqual([store.version, store.count("configmaps")], [version, 0]);
+  store.commit([put("small")]);
 });
 
 test("a second process is refused the directory of the first", (t) => {

@@ -26,6 +26,8 @@ const defaultHistory = 5_000;
 /** Bytes of JSON text that these changes may have. */
 const historyBytes = 32 * 1024 * 1024;
 const layout = 1;
+/** Bytes of JSON text that an object may have: what one request may bring, and less than clients take for an event. */
+export const objectLimit = 3 * 1024 * 1024;
 
 interface Shelf {
   readonly objects: Map<string, ApiObject>;
@@ -156,7 +158,7 @@ export class Store {
    * Writes all or nothing. Every object gets the next resource version.
    *
    * @returns the objects as stored, in the order of the writes (for deletions: as deleted).
-   * @throws {ApiError} 507 if the disk is full, 500 if it fails otherwise; then nothing has changed.
+   * @throws {ApiError} 413 if an object is larger than {@link objectLimit}, 507 if the disk is full, 500 if it fails otherwise; then nothing has changed.
    */
   commit(writes: readonly Write[]): readonly ApiObject[] {
     let version = this.#version;
@@ -169,7 +171,9 @@ export class Store {
         version++;
         if ("put" in write) {
           const object = stamped(write.put, version);
-          this.#put.run(resource, namespace, name, version, encode(object));
+          const text = encode(object);
+          if (Buffer.byteLength(text) > objectLimit) throw tooLarge(object);
+          this.#put.run(resource, namespace, name, version, text);
           const type = previous === undefined ? "ADDED" : "MODIFIED";
           done.push({ key: write.key, change: { type, version, object, previous } });
         } else if (previous !== undefined) {
@@ -184,7 +188,7 @@ export class Store {
       this.#db.exec("COMMIT");
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      throw storageError(error);
+      throw error instanceof ApiError ? error : storageError(error);
     }
     this.#version = version;
     for (const { key, change } of done) this.#remember(key, change);
@@ -257,6 +261,11 @@ function message(error: unknown): string {
 /** SQLite's primary result codes (sqlite.org/rescode.html): SQLITE_IOERR and SQLITE_FULL. */
 const ioError = 10;
 const full = 13;
+
+function tooLarge({ kind, metadata: { name } }: ApiObject): ApiError {
+  const text = `Request entity too large: ${kind} ${name} would take more than ${objectLimit} bytes, its managedFields included`;
+  return new ApiError(413, "RequestEntityTooLarge", text);
+}
 
 function storageError(error: unknown): ApiError {
   const code = typeof error === "object" && error !== null && "errcode" in error ? Number(error.errcode) & 0xff : 0;
