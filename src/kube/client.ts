@@ -29,6 +29,16 @@ export class KubeError extends Error {
   }
 }
 
+/** What the API server says; undefined if it does not have the object. */
+export async function ifThere(answer: Promise<unknown>): Promise<unknown> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
 /** A request to the API. */
 export interface ApiRequest {
   readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";

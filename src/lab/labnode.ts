@@ -1,7 +1,7 @@
 /** A node of a lab: its machine, its proxy, the agent that runs its pods, and what the API says of it. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type KubeClient, resourcePath } from "../kube/client.ts";
+import { ifThere, type KubeClient, resourcePath } from "../kube/client.ts";
 import { nodes, zoneLabel } from "../kube/objects/node.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
@@ -112,7 +112,8 @@ export class LabNode {
   /** Takes it out of the API, with its pods. */
   async forget(signal: AbortSignal): Promise<void> {
     const { client } = this.#parts;
-    await client.send({ method: "DELETE", path: resourcePath(nodes, { name: this.node.name }) }, signal);
+    // Somebody may have deleted it already.
+    await ifThere(client.send({ method: "DELETE", path: resourcePath(nodes, { name: this.node.name }) }, signal));
     const body = { kind: "DeleteOptions", apiVersion: "v1", gracePeriodSeconds: 0 };
     for (const pod of await this.#pods(signal)) {
       await client.send({ method: "DELETE", path: resourcePath(pods, pod), body }, signal).catch(() => {});

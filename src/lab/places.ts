@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { listNamespaces } from "../kernel/namespace.ts";
 import { type Disguise, spawnInside } from "../kernel/programs.ts";
-import { namespaceNames } from "./plan/names.ts";
+import { labCommand, namespaceNames } from "./plan/names.ts";
 import type { LabFolder } from "./state.ts";
 
 /** A place. */
@@ -33,8 +33,11 @@ export function findPlace(folder: LabFolder, lab: string, called: string, podNam
   const pods = existing.filter((found) => found.startsWith(prefix)).map((found) => found.slice(prefix.length));
   const pod = pods.find((found) => found === name) ?? pods.find((found) => found.startsWith(`${name}-`));
   if (pod === undefined) {
-    const nodes = (folder.read()?.spec.nodes ?? []).map((node) => node.name);
-    const found = ["outside", ...nodes, ...pods.slice(0, 20)].join(", ");
+    const nodes = folder.read()?.spec.nodes ?? [];
+    if (nodes.some((node) => node.name === called && node.stopped))
+      throw new Error(`${called} is switched off: ${labCommand(lab, `node start ${called}`)} first`);
+    const running = nodes.filter(({ stopped }) => stopped !== true).map((node) => node.name);
+    const found = ["outside", ...running, ...pods.slice(0, 20)].join(", ");
     throw new Error(`there is no ${JSON.stringify(called)} in lab ${lab} (namespace ${namespace}): there are ${found}`);
   }
   const own = join(folder.pods, `${namespace}.${pod}`);

@@ -206,6 +206,8 @@ test("nodes come and go, and pods with them", async () => {
   await isAnswer("node1", "node3");
   assert.equal(await lab.field("node node2", '.status.conditions[?(@.type=="Ready")].status'), "Unknown");
   assert.equal((await status()).nodes.find(({ name }) => name === "node2")?.state, "stopped");
+  assert.match((await lab.try("exec", "node2", "--", "true")).err, /node2 is switched off: .*node start node2.* first/);
+  assert.notEqual(await lab.lab("logs", "node2"), "");
   await lab.lab("node", "start", "node2");
   await isAnswer("node1", "node2", "node3");
   await lab.lab("node", "remove", "node3");
@@ -376,6 +378,9 @@ test("what makes no sense is refused with the reason", async () => {
     [["node", "stop", "node9"], /there is no node node9: there are node1, node2/],
     [["exec", "nobody", "--", "true"], /there is no "nobody" in lab/],
     [["exec", "node1"], /say what to run, after --/],
+    [["exec", "node1", "ip", "address"], /put -- before what is to be run: node1 -- ip address/],
+    [["node", "add", "--zone", "a b"], /"a b" is not the name of a zone/],
+    [["logs", "outside"], /outside has no log/],
     [["stauts"], /did you mean status\?/],
   ] as const) {
     const [command, ...rest] = args;

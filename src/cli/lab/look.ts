@@ -93,8 +93,10 @@ function logOf(
   wanted: { readonly namespace: string; readonly container: string },
 ): string {
   const folder = runningLab(name);
+  // That of a node is there when the node is switched off, too.
+  if (folder.read()?.spec.nodes.some((node) => node.name === called)) return join(folder.node(called), "proxy.log");
   const place = findPlace(folder, name, called, wanted.namespace);
-  if (place.folder === undefined) return join(folder.node(called), "proxy.log");
+  if (place.folder === undefined) throw wrongUsage(`${called} has no log: name a pod, a node, or nothing`);
   const containers = readdirSync(place.folder)
     .filter((file) => file.endsWith(".log"))
     .map((file) => file.slice(0, -4));

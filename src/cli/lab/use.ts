@@ -22,7 +22,8 @@ export const exec = labPart({
   flags: { namespace: stringFlag("default", { shorthand: "n", help: "Namespace of the pod." }) },
   run({ values, args: [called, ...more], tail }) {
     const name = labNameOf(values);
-    if (called === undefined || more.length > 0) throw wrongUsage("name one pod, one node, or outside");
+    if (called === undefined) throw wrongUsage("name one pod, one node, or outside");
+    if (more.length > 0) throw wrongUsage(`put -- before what is to be run: ${called} -- ${more.join(" ")}`);
     if (tail === undefined || tail.length === 0) throw wrongUsage("say what to run, after --");
     return runAt(findPlace(runningLab(name), name, called, values.namespace), tail);
   },

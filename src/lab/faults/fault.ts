@@ -2,7 +2,7 @@
 import { inNamespace, listNamespaces } from "../../kernel/namespace.ts";
 import { runInside } from "../../kernel/programs.ts";
 import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
-import { type KubeClient, KubeError, resourcePath } from "../../kube/client.ts";
+import { ifThere, type KubeClient, resourcePath } from "../../kube/client.ts";
 import { isFields, noFields } from "../../kube/objects/fields.ts";
 import { services } from "../../kube/objects/service.ts";
 import type { ControlRequest } from "../control.ts";
@@ -108,14 +108,4 @@ export async function patchService({ client, service, signal }: FaultStage, spec
   await ifThere(
     client.send({ method: "PATCH", path: resourcePath(services, service), contentType, body: { spec } }, signal),
   );
-}
-
-/** What the API server says; undefined if it does not have the object. */
-export async function ifThere(answer: Promise<unknown>): Promise<unknown> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof KubeError && error.status === 404) return undefined;
-    throw error;
-  }
 }

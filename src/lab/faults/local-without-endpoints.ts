@@ -1,7 +1,7 @@
-import { resourcePath } from "../../kube/client.ts";
+import { ifThere, resourcePath } from "../../kube/client.ts";
 import { isFields } from "../../kube/objects/fields.ts";
 import { services } from "../../kube/objects/service.ts";
-import { type Fault, ifThere, nodeAt } from "./fault.ts";
+import { type Fault, nodeAt } from "./fault.ts";
 
 /** A node port that only answers where pods are. */
 export const localWithoutEndpoints: Fault = {

@@ -1,5 +1,5 @@
 /** The environment of containers: what a pod's manifest says, its fields, and entries of ConfigMaps and Secrets. */
-import { type KubeClient, KubeError, resourcePath } from "../../kube/client.ts";
+import { ifThere, type KubeClient, resourcePath } from "../../kube/client.ts";
 import { type Fields, isFields, noFields } from "../../kube/objects/fields.ts";
 import type { Sandbox } from "./actions.ts";
 import type { DataSource, Pod, PodContainer } from "./pod.ts";
@@ -37,20 +37,14 @@ export async function fetchData(
 
 async function fetchOne(client: KubeClient, namespace: string, { kind, name }: DataSource, signal: AbortSignal) {
   const plural = kind === "ConfigMap" ? "configmaps" : "secrets";
-  try {
-    const found = await client.send(
-      { path: resourcePath({ group: "", version: "v1", plural }, { namespace, name }) },
-      signal,
-    );
-    const entries = Object.entries(dataOf(found)).map(([key, value]) => [
-      key,
-      kind === "Secret" ? Buffer.from(String(value), "base64").toString() : String(value),
-    ]);
-    return Object.fromEntries(entries) as Readonly<Record<string, string>>;
-  } catch (error) {
-    if (error instanceof KubeError && error.status === 404) return undefined;
-    throw error;
-  }
+  const path = resourcePath({ group: "", version: "v1", plural }, { namespace, name });
+  const found = await ifThere(client.send({ path }, signal));
+  if (found === undefined) return undefined;
+  const entries = Object.entries(dataOf(found)).map(([key, value]) => [
+    key,
+    kind === "Secret" ? Buffer.from(String(value), "base64").toString() : String(value),
+  ]);
+  return Object.fromEntries(entries) as Readonly<Record<string, string>>;
 }
 
 function dataOf(object: unknown): Fields {

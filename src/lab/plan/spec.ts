@@ -52,11 +52,6 @@ export function makeSpec({ name, mode, dualStack, nodes, zones }: LabWishes): La
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > maximumNodes) {
     throw new RangeError(`a lab has 1 to ${maximumNodes} nodes, not ${nodes}`);
   }
-  for (const zone of zones) {
-    if (!/^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/.test(zone)) {
-      throw new RangeError(`${JSON.stringify(zone)} is not the name of a zone: it must be a valid label value`);
-    }
-  }
   const spec: LabSpec = { name, mode, families: dualStack ? ["IPv4", "IPv6"] : ["IPv4"], nodes: [] };
   return Array.from({ length: nodes }).reduce<LabSpec>(
     (lab, _, i) => withNode(lab, zones[i % Math.max(1, zones.length)] ?? ""),
@@ -64,8 +59,13 @@ export function makeSpec({ name, mode, dualStack, nodes, zones }: LabWishes): La
   );
 }
 
-/** The lab with one node more. @throws {RangeError} if it has as many as it may. */
+/** The lab with one node more. @param zone empty for none. @throws {RangeError} if it has as many as it may, or if that is no zone. */
 export function withNode(spec: LabSpec, zone: string): LabSpec {
+  if (!/^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/.test(zone)) {
+    throw new RangeError(
+      `${JSON.stringify(zone)} is not the name of a zone: it must be 1 to 63 letters, digits, '-', '_' and '.', letters or digits at both ends`,
+    );
+  }
   const taken = new Set(spec.nodes.map(({ index }) => index));
   let index = 1;
   while (taken.has(index)) index++;
