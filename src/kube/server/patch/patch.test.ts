@@ -130,6 +130,31 @@ test("strategic merge patches merge lists by key, keep order, and follow directi
   assert.deepEqual(after({ args: ["2"] }).args, ["2"]);
   assert.deepEqual(after({ strategy: { $retainKeys: ["type"], type: "Recreate" } }).strategy, { type: "Recreate" });
   assert.deepEqual(after({ labels: { $patch: "replace", z: "9" } }).labels, { z: "9" });
+  const deleted = { port: 80, $patch: "delete" };
+  assert.deepEqual(
+    after({ ports: [deleted, { port: 80, name: "new" }, { port: 1 }, { port: 1, name: "one" }] }).ports,
+    [
+      { port: 443, name: "https" },
+      { port: 80, name: "new" },
+      { port: 1, name: "one" },
+    ],
+  );
+  const both = [{ port: 53, name: "udp" }, { port: 80 }, { port: 53, name: "tcp" }];
+  assert.deepEqual(strategicMerge(schema, { ports: both }, { ports: [{ port: 53, $patch: "delete" }] }).ports, [
+    { port: 80 },
+  ]);
+  assert.deepEqual(after({ finalizers: ["y", "z", "z", "x"] }).finalizers, ["x", "y", "z"]);
   assert.throws(() => after({ ports: [{ name: "x" }] }), /merge key: port/);
   assert.throws(() => after({ labels: { $patch: "explode" } }), /unknown \$patch directive/);
+});
+
+test("lists as long as a request can bring are merged while nobody notices", { timeout: 10_000 }, () => {
+  const finalizers = Array.from({ length: 20_000 }, (_, i) => `f${i}`);
+  const ports = finalizers.map((name, port) => ({ port, name }));
+  const order = ports.map(({ port }) => ({ port })).reverse();
+  const merged = strategicMerge(schema, { finalizers, ports }, { finalizers, ports, "$setElementOrder/ports": order });
+  assert.deepEqual(merged, { finalizers, ports: ports.toReversed() });
+  const gone = ports.map(({ port }) => ({ port, $patch: "delete" }));
+  const none = strategicMerge(schema, merged, { ports: gone, "$deleteFromPrimitiveList/finalizers": finalizers });
+  assert.deepEqual(none, { finalizers: [], ports: [] });
 });

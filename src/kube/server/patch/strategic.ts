@@ -3,7 +3,7 @@
  * `$retainKeys`, `$setElementOrder/<list>` and `$deleteFromPrimitiveList/<list>`
  * (Kubernetes community, contributors/devel/sig-api-machinery/strategic-merge-patch.md).
  */
-import { isList, isObject, type Json, type JsonObject, type MutableObject, sameJson } from "../json.ts";
+import { isList, isObject, type Json, type JsonObject, type MutableObject } from "../json.ts";
 import type { ListSchema, Schema } from "../schema/schema.ts";
 import { PatchError } from "./json.ts";
 
@@ -26,7 +26,8 @@ export function strategicMerge(schema: Schema, original: JsonObject, patch: Json
   const retain = patch.$retainKeys;
   if (retain !== undefined) {
     if (!isList(retain)) throw new PatchError("$retainKeys is a list of member names");
-    for (const name of Object.keys(result)) if (!retain.includes(name)) delete result[name];
+    const kept = new Set(retain);
+    for (const name of Object.keys(result)) if (!kept.has(name)) delete result[name];
   }
   for (const [name, value] of Object.entries(patch)) {
     if (value === undefined || name === "$patch" || name === "$retainKeys" || name.startsWith(setOrder)) continue;
@@ -34,7 +35,8 @@ export function strategicMerge(schema: Schema, original: JsonObject, patch: Json
       const list = name.slice(deleteFrom.length);
       if (!isList(value)) throw new PatchError(`${name} is a list of values`);
       const kept = result[list];
-      if (isList(kept)) result[list] = kept.filter((item) => !value.some((gone) => sameJson(gone, item)));
+      const gone = new Set(value.map(identity));
+      if (isList(kept)) result[list] = kept.filter((item) => !gone.has(identity(item)));
     } else if (value === null) delete result[name];
     else result[name] = mergeValue(member(schema, name), result[name], value, orderOf(patch, name));
   }
@@ -72,10 +74,15 @@ function mergeValue(schema: Schema, original: Json | undefined, patch: Json, ord
   return inOrder(schema, before, merged, order);
 }
 
+/** Tells values of lists apart that patches merge: such are texts and numbers. */
+function identity(value: Json | undefined): string {
+  return JSON.stringify(value ?? null);
+}
+
 function union(before: readonly Json[], patch: readonly Json[]): readonly Json[] {
-  const result = [...before];
-  for (const item of patch) if (!result.some((other) => sameJson(other, item))) result.push(item);
-  return result;
+  const present = new Set(before.map(identity));
+  const added = new Map(patch.map((item) => [identity(item), item] as const));
+  return [...before, ...[...added].flatMap(([id, item]) => (present.has(id) ? [] : [item]))];
 }
 
 function mergeByKey(schema: ListSchema, before: readonly Json[], patch: readonly Json[], key: string): readonly Json[] {
@@ -86,21 +93,33 @@ function mergeByKey(schema: ListSchema, before: readonly Json[], patch: readonly
   if (items.some((item) => item.$patch === "replace")) {
     return items.filter((item) => item.$patch !== "replace").map((item) => withoutDirectives(schema.items, item));
   }
-  let result: Json[] = [...before];
+  const result: (Json | undefined)[] = [];
+  /** Where the items of a key are. */
+  const places = new Map<string, number[]>();
+  const append = (item: Json) => {
+    const place = result.push(item) - 1;
+    if (!isObject(item) || item[key] === undefined) return;
+    const id = identity(item[key]);
+    const others = places.get(id);
+    if (others === undefined) places.set(id, [place]);
+    else others.push(place);
+  };
+  for (const item of before) append(item);
   for (const item of items) {
     if (item[key] === undefined)
       throw new PatchError(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`);
-    const same = (other: Json) => isObject(other) && sameJson(other[key], item[key]);
+    const found = places.get(identity(item[key])) ?? [];
     if (item.$patch === "delete") {
-      result = result.filter((other) => !same(other));
+      for (const place of found) result[place] = undefined;
+      places.delete(identity(item[key]));
       continue;
     }
-    const i = result.findIndex(same);
-    const current = result[i];
-    if (isObject(current)) result[i] = strategicMerge(schema.items, current, item);
-    else result.push(withoutDirectives(schema.items, item));
+    const [place] = found;
+    const current = place === undefined ? undefined : result[place];
+    if (place !== undefined && isObject(current)) result[place] = strategicMerge(schema.items, current, item);
+    else append(withoutDirectives(schema.items, item));
   }
-  return result;
+  return result.filter((item) => item !== undefined);
 }
 
 /**
@@ -116,15 +135,21 @@ function inOrder(
   if (order.length === 0) return merged;
   const key = schema.mergeKey ?? "";
   const idOf = (item: Json): Json => (key !== "" && isObject(item) ? (item[key] ?? null) : item);
-  const rank = (items: readonly Json[], item: Json) => items.findIndex((other) => sameJson(idOf(other), idOf(item)));
-  const named = merged.filter((item) => rank(order, item) >= 0).sort((a, b) => rank(order, a) - rank(order, b));
+  /** The first place of each item. */
+  const ranks = (items: readonly Json[]) =>
+    new Map(items.map((item, i) => [identity(idOf(item)), i] as const).reverse());
+  const [wanted, were] = [ranks(order), ranks(before)];
+  const rank = (places: ReadonlyMap<string, number>, item: Json) => places.get(identity(idOf(item))) ?? -1;
+  const named = merged.filter((item) => rank(wanted, item) >= 0).sort((a, b) => rank(wanted, a) - rank(wanted, b));
   const result: Json[] = [];
-  for (const other of merged.filter((item) => rank(order, item) < 0)) {
-    const place = rank(before, other);
-    while (named[0] !== undefined && (place < 0 || rank(before, named[0]) < place)) result.push(named.shift() ?? null);
+  let next = 0;
+  for (const other of merged.filter((item) => rank(wanted, item) < 0)) {
+    const place = rank(were, other);
+    for (let item = named[next]; item !== undefined && (place < 0 || rank(were, item) < place); item = named[++next])
+      result.push(item);
     result.push(other);
   }
-  return [...result, ...named];
+  return [...result, ...named.slice(next)];
 }
 
 /** The patch as a value of its own, where there is nothing to merge it with. */
