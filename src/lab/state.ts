@@ -101,6 +101,11 @@ export class LabFolder {
     return noted !== undefined && processStart(noted.pid) === noted.start ? noted.pid : undefined;
   }
 
+  /** Whether its last supervisor ended without clearing up: killed, or with the machine. */
+  get crashed(): boolean {
+    return this.readJson("supervisor.json") !== undefined && this.supervisor() === undefined;
+  }
+
   /** Makes this process the supervisor. @returns false if another one is, or is faster. */
   async claim(): Promise<boolean> {
     const path = join(this.path, "supervisor.json");

@@ -328,8 +328,14 @@ test("names are resolved in pods, as the cluster's DNS knows them", async () => 
 test("a crash is swept up by down too, and a lab comes back with other nodes if one wants it", async () => {
   const { pid } = JSON.parse(readFileSync(join(lab.folder, "supervisor.json"), "utf8")) as { readonly pid: number };
   process.kill(pid, "SIGKILL");
+  await eventually(
+    "the crash is told",
+    async () => (await lab.try("status")).err,
+    (text) => /is down, by a crash: portolan lab up --name \w+ brings it back/.test(text),
+  );
   await lab.lab("down");
   assert.deepEqual(lab.namespaces(), []);
+  assert.match((await lab.try("status")).err, /is down\n$/);
   await lab.lab("up", "--nodes", "1");
   assert.equal(await lab.kubectl("get", "nodes", "-o", "name"), "node/node1\n");
   await lab.kubectl("rollout", "status", "deployment/spread", "--timeout=10s");

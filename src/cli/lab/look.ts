@@ -5,6 +5,7 @@ import { stringFlag, switchFlag } from "../../config/flags.ts";
 import { readGrowing } from "../../lab/follow.ts";
 import { runningLab, statusOf } from "../../lab/operations.ts";
 import { findPlace } from "../../lab/places.ts";
+import { labCommand } from "../../lab/plan/names.ts";
 import { podsOf } from "../../lab/pods.ts";
 import { LabFolder } from "../../lab/state.ts";
 import { exitStatus } from "../command.ts";
@@ -34,7 +35,8 @@ export const status = labPart({
       return exitStatus.ok;
     }
     if (lab === undefined) {
-      err(`Lab ${name} is down\n`);
+      const crash = `, by a crash: ${labCommand(name, "up")} brings it back, ${labCommand(name, "down")} clears up`;
+      err(`Lab ${name} is down${folder.crashed ? crash : ""}\n`);
       return exitStatus.failure;
     }
     const nodes = lab.nodes.map((node) => [
