@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { stringify } from "yaml";
 import { type ParsedFlags, parseFlags } from "../config/flags.ts";
 import { Agent } from "../proxy/agent.ts";
+import { policyOptions } from "../proxy/config/effective.ts";
 import { proxyFlags } from "../proxy/config/flags.ts";
 import { type AgentOptions, resolveOptions } from "../proxy/config/options.ts";
 import { writeConfiguration } from "../proxy/config/schema.ts";
@@ -55,7 +56,7 @@ export const proxy: Command = {
       case "explain":
         return explain(options, parsed.values.output === "json", context);
       case "init":
-        return outcome(setUpHost(options.config, log));
+        return initialise(options, log);
       default:
         return serve(parsed, options, log, context);
     }
@@ -66,6 +67,13 @@ async function cleanUp(log: LogWriter): Promise<number> {
   const leftovers = leftoversBeside(undefined, modeFactories, kubeProxyLeftovers);
   const { removed, failures } = await removeLeftovers(leftovers, log);
   if (removed.length === 0 && failures.length === 0) log.info("Nothing was left to remove");
+  return outcome(failures);
+}
+
+async function initialise({ config }: AgentOptions, log: LogWriter): Promise<number> {
+  const failures = setUpHost(config, log);
+  const { factory } = await chooseMode(config.mode, modeFactories);
+  factory.prepare?.(policyOptions(config, factory.name));
   return outcome(failures);
 }
 

@@ -1,5 +1,13 @@
 /** On which addresses of the node its node ports answer (KubeProxyConfiguration.nodePortAddresses). */
-import { type Address, compareAddresses, type Family, families, familyOf, isLoopback } from "../net/address.ts";
+import {
+  type Address,
+  compareAddresses,
+  type Family,
+  families,
+  familyOf,
+  isLoopback,
+  parseAddress,
+} from "../net/address.ts";
 import {
   hostPrefix,
   isEveryAddress,
@@ -64,6 +72,21 @@ export function resolveNodePorts(
   const serves = (address: Address) =>
     (loopback || !isLoopback(address)) && chosen.some((prefix) => prefixContains(prefix, address));
   return { kind: "addresses", addresses: [...new Set(host.local.filter(serves))].sort(compareAddresses) };
+}
+
+/**
+ * Whether node ports may answer on loopback addresses, whatever addresses the host has: for who prepares a host before
+ * its Node is known.
+ */
+export function mayServeLoopback(
+  selectors: readonly NodePortSelector[],
+  family: Family,
+  support: NodePortSupport,
+): boolean {
+  const loopback = parseAddress(family === "IPv4" ? "127.0.0.1" : "::1");
+  const includes = (selector: NodePortSelector) =>
+    selector !== "primary" && (selector === "all" || selector === "localhost" || prefixContains(selector, loopback));
+  return support.loopback.includes(family) && (selectors.length > 0 ? selectors : support.byDefault).some(includes);
 }
 
 /** The primary address of a family: the first that the Node object names. */

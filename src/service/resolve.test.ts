@@ -4,7 +4,13 @@ import type { Family } from "../net/address.ts";
 import { parseAddress } from "../net/address.ts";
 import { parsePrefix } from "../net/prefix.ts";
 import { type DetectLocal, resolveDetector } from "./detector.ts";
-import { type NodePortSelector, nodePortSupport, resolveNodePorts, tryParseNodePortSelector } from "./nodeports.ts";
+import {
+  mayServeLoopback,
+  type NodePortSelector,
+  nodePortSupport,
+  resolveNodePorts,
+  tryParseNodePortSelector,
+} from "./nodeports.ts";
 import { type NodeFacts, type ProxyOptions, resolve } from "./resolve.ts";
 
 const host = {
@@ -95,6 +101,23 @@ describe("resolveNodePorts", () => {
       assert.equal(tryParseNodePortSelector(text), undefined, text);
     }
   });
+});
+
+test("node ports may answer on loopback with iptables and IPv4, unless the selectors leave it out", () => {
+  const may = (...texts: readonly string[]) => {
+    const selectors = texts.map((text) => tryParseNodePortSelector(text) ?? "all");
+    return mayServeLoopback(selectors, "IPv4", nodePortSupport("iptables", true));
+  };
+  assert.deepEqual(
+    [may(), may("all"), may("localhost", "primary"), may("127.0.0.0/8"), may("0.0.0.0/0")],
+    Array(5).fill(true),
+  );
+  assert.deepEqual([may("primary"), may("192.168.0.0/16", "::1/128")], [false, false]);
+  assert.equal(mayServeLoopback([], "IPv4", nodePortSupport("iptables", false)), false);
+  assert.equal(mayServeLoopback([], "IPv6", nodePortSupport("iptables", true)), false);
+  for (const mode of ["nftables", "ipvs", "userspace"]) {
+    assert.equal(mayServeLoopback(["all"], "IPv4", nodePortSupport(mode, true)), false);
+  }
 });
 
 const podCIDRs = ["10.244.7.0/24", "fd00:244:7::/64"].map(parsePrefix);

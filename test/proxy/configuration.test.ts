@@ -106,6 +106,22 @@ test("--init-only sets what is permitted, and says what is not", async (t) => {
   assert.equal(machine.exec("cat", established), "72000\n");
 });
 
+test("after --init-only mode iptables works where settings of the kernel cannot be written", async (t) => {
+  const machine = await Machine.make(t);
+  machine.write("hello.yaml", hello("10.244.0.11"));
+  const localnet = () => machine.exec("cat", "/proc/sys/net/ipv4/conf/all/route_localnet");
+  const args = ["proxy", "--proxy-mode=iptables", "--manifests", machine.directory];
+  await machine.portolan(...args, "--init-only", "--nodeport-addresses=primary");
+  assert.equal(localnet(), "0\n");
+  const readOnly = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys";
+  const once = `${readOnly} && { "$@" --once 2>&1 || true; }`;
+  const program = new URL("../../portolan", import.meta.url).pathname;
+  await machine.portolan(...args, "--init-only");
+  assert.equal(localnet(), "1\n");
+  assert.match(machine.exec("unshare", "-m", "sh", "-c", once, "sh", program, ...args), /"Kernel programmed once"/);
+  assert.match(await machine.get("http://127.0.0.1:30080/"), /^10\.244\.0\.11/);
+});
+
 test("--explain-mode says which mode would be used, and what is missing without privileges", async (t) => {
   const machine = await Machine.make(t);
   const privileged = await machine.portolan("proxy", "--explain-mode", "-o", "json");

@@ -158,7 +158,7 @@ export const programFlags = {
   }),
   output: stringFlag("text", { shorthand: "o", help: "Format of --explain-mode: text or json." }, "format"),
   "init-only": switchFlag(false, {
-    help: "Do only what needs full privileges (sysctls), and end; then run with CAP_NET_ADMIN alone.",
+    help: "Do only what needs full privileges (sysctls, those of the mode too), and end; then run with CAP_NET_ADMIN alone.",
   }),
   master: stringFlag("", { help: "URL of the API server, instead of the one in the kubeconfig file." }),
   "hostname-override": stringFlag("", {

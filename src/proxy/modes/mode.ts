@@ -1,6 +1,7 @@
 /** The contract of a proxy mode: decisions in, kernel state out. A mode translates; it decides nothing. */
 import type { Address, Family } from "../../net/address.ts";
 import type { Changes, Decision, DecisionKey } from "../../service/decision.ts";
+import type { ProxyOptions } from "../../service/resolve.ts";
 import type { NodeSettings } from "../../service/settings.ts";
 
 /** The modes, by the names of KubeProxyConfiguration.mode. */
@@ -75,6 +76,13 @@ export interface ModeFactory {
   /** True if services are served only as long as this process runs. */
   readonly needsProcess?: true;
   probe(): Promise<Probe>;
+  /**
+   * Sets of the kernel what takes privileges that the process which runs the mode may not have: that one finds it set
+   * then, and sets what is missing itself otherwise.
+   *
+   * @throws an Error that says what cannot be set, and why.
+   */
+  prepare?(options: ProxyOptions): void;
   create(): Promise<Mode>;
   /**
    * Removes everything this mode may have left in the kernel, needing no state but the kernel's; idempotent.

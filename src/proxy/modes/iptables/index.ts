@@ -7,10 +7,11 @@ import {
   type Xtables,
 } from "../../../kernel/xtables/xtables.ts";
 import { type Family, families } from "../../../net/address.ts";
+import { mayServeLoopback, nodePortSupport } from "../../../service/nodeports.ts";
 import { servedFamilies } from "../../machine.ts";
 import type { ModeFactory } from "../mode.ts";
 import { cleanXtables } from "./cleanup.ts";
-import { inspectMachine } from "./machine.ts";
+import { inspectMachine, routeLocalnet } from "./machine.ts";
 import { IptablesMode, type ModeOptions } from "./mode.ts";
 
 /** The environment variable that names the variant to use. */
@@ -37,6 +38,9 @@ export function iptablesFactory(variant?: Variant, options: Pick<ModeOptions, "g
       } catch (error) {
         return { able: false, missing: [error instanceof Error ? error.message : String(error)] };
       }
+    },
+    prepare({ mode, nodePortAddresses, localhostNodePorts }) {
+      if (mayServeLoopback(nodePortAddresses, "IPv4", nodePortSupport(mode, localhostNodePorts))) routeLocalnet();
     },
     async create() {
       const found = await findXtables();

@@ -8,11 +8,13 @@ import { isNotPermitted } from "../../../kernel/netlink/index.ts";
 import { findLink, openRoute } from "../../../kernel/route/index.ts";
 import { findXtables } from "../../../kernel/xtables/xtables.ts";
 import { families } from "../../../net/address.ts";
+import { defaultIpvsSettings } from "../../../service/settings.ts";
 import { chooseIptables, familiesOf } from "../iptables/index.ts";
 import type { ModeFactory, Probe } from "../mode.ts";
 import { deviceName, hasDummyLinks, removeDevice } from "./device.ts";
 import { IpvsMode } from "./mode.ts";
 import { removeFamily, retireFamily } from "./removal.ts";
+import { applySettings } from "./settings.ts";
 
 /** The ipvs mode. */
 export const ipvs: ModeFactory = {
@@ -23,6 +25,11 @@ export const ipvs: ModeFactory = {
     missing.push(await missingOf(async () => (await chooseIptables(undefined, await findXtables())).problem("IPv4")));
     const found = missing.filter((each) => each !== undefined);
     return found.length === 0 ? { able: true } : { able: false, missing: found };
+  },
+
+  prepare({ ipvs: settings = defaultIpvsSettings }) {
+    using kernel = new Ipvs();
+    applySettings(kernel, settings);
   },
 
   async create() {
