@@ -4,7 +4,7 @@ import type { ListeningSocket } from "../kernel/sockets/listening.ts";
 import { type Address, type Family, families, familyOf, isLoopback } from "../net/address.ts";
 import { type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength, prefixOf } from "../net/prefix.ts";
 import type { Snapshot } from "../trace/snapshot/index.ts";
-import type { CheckedNode, CheckedPod, ClusterObjects } from "../trace/snapshot/objects.ts";
+import type { CheckedNode, ClusterObjects } from "../trace/snapshot/objects.ts";
 import { chainsOf, type PlainChain } from "./chains.ts";
 import { findProxies, type ProxyFound } from "./proxies.ts";
 import type { Running } from "./running.ts";
@@ -96,9 +96,9 @@ export class Facts {
     return this.node !== undefined || this.proxies.length > 0;
   }
 
-  /** Whether a pod has been ready, or not, for less than these seconds. */
-  isRecent({ readinessSince }: CheckedPod, seconds: number): boolean {
-    return readinessSince !== undefined && Date.parse(this.snapshot.time) / 1000 - readinessSince < seconds;
+  /** Whether a time, in seconds since 1970, was less than so many seconds ago. */
+  isRecent(time: number | undefined, seconds: number): boolean {
+    return time !== undefined && Date.parse(this.snapshot.time) / 1000 - time < seconds;
   }
 
   sysctl(name: string): string | undefined {

@@ -29,6 +29,7 @@ import { staleEndpoint } from "./stale-endpoint.ts";
 import { staleNeighbour } from "./stale-neighbour.ts";
 import { staleRoute } from "./stale-route.ts";
 import { targetPort } from "./target-port.ts";
+import { twoProxies } from "./two-proxies.ts";
 import { unservedService } from "./unserved-service.ts";
 
 /** The checks. */
@@ -43,6 +44,7 @@ export const checks: readonly Check[] = [
   conntrackFull,
   conntrackDrops,
   proxyRules,
+  twoProxies,
   proxyLag,
   unservedService,
   staleEndpoint,

@@ -110,7 +110,7 @@ function judge(
   const ready = matching.filter((pod) => pod.ready || service.publishNotReady);
   if (ready.length === 0) {
     const names = some(matching.map(({ name }) => name));
-    if (matching.every((pod) => pod.phase === "Pending" && facts.isRecent(pod, patience)))
+    if (matching.every(({ created }) => facts.isRecent(created, patience)))
       return found(
         "note",
         `the pods that its selector finds (${names}) are just being started`,

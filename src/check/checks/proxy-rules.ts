@@ -7,6 +7,7 @@ import type { PlainChain } from "../chains.ts";
 import type { Facts } from "../facts.ts";
 import { type Check, type Finding, some } from "../finding.ts";
 import type { ProxyFound } from "../proxies.ts";
+import { mayBeLeft } from "./two-proxies.ts";
 
 type Found = Omit<Finding, "check">;
 
@@ -21,7 +22,10 @@ export const proxyRules: Check = {
   about:
     "Whether the fixed part of the service proxy's rules is there and whole: its tables, hooks, jumps, and canary chains.",
   seen: ["rancher/rke2#10469", "k3s-io/k3s#7542", "kubernetes/kubernetes#81517"],
-  run: (facts) => [...nobody(facts), ...facts.proxies.flatMap((proxy) => brokenOf(facts, proxy))],
+  run: (facts) => [
+    ...nobody(facts),
+    ...facts.proxies.filter((proxy) => !mayBeLeft(facts, proxy)).flatMap((proxy) => brokenOf(facts, proxy)),
+  ],
 };
 
 /** Links of network plugins that serve Services by other means: Cilium, Calico's eBPF, Antrea, OVN, kube-router. */

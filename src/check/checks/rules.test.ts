@@ -5,9 +5,10 @@ import { parseAddress } from "../../net/address.ts";
 import { endpointChain, serviceChains } from "../../proxy/modes/iptables/names.ts";
 import { found, fromPrefix, healthyNode, messages, podOf, service, slice, withNftables } from "../testing.ts";
 
+/** No rules of nf_tables. */
+const none = { nftables: { ...healthyNode().nftables, tables: [], chains: [], rules: [], sets: [] } };
+
 test("a node without any rules for Services is found, unless Cilium serves", () => {
-  const { nftables } = healthyNode();
-  const none = { nftables: { ...nftables, tables: [], chains: [], rules: [], sets: [] } };
   assert.deepEqual(found(none), ["proxy-rules: Services over IPv4"]);
   assert.deepEqual(
     found({ ...none, links: [...healthyNode().links, { ...healthyNode().links[1], index: 9, name: "cilium_host" }] }),
@@ -57,7 +58,7 @@ test("in iptables, a Service that is not led to, or whose chains are empty, is f
   const services = [service({ type: "NodePort", ports: [{ name: "", protocol: "TCP", port: 80, nodePort: 30_080 }] })];
   const of = (changes: Readonly<Record<string, readonly string[]>>) => {
     const chains = Object.entries({ ...whole, ...changes }).map(([chain, rules]) => ({ name: chain, rules }));
-    return found({ iptables: [{ family: "IPv4", name: "nat", chains }] }, { services }).filter((each) =>
+    return found({ ...none, iptables: [{ family: "IPv4", name: "nat", chains }] }, { services }).filter((each) =>
       each.startsWith("unserved"),
     );
   };
@@ -72,6 +73,13 @@ test("in iptables, a Service that is not led to, or whose chains are empty, is f
   assert.deepEqual(of({ [first]: [], [second]: [] }), missing);
   const elsewhere = whole["KUBE-SERVICES"]?.slice(0, 1) ?? [];
   assert.deepEqual(of({ "KUBE-SERVICES": elsewhere, "KUBE-NODEPORTS": [] }), [], "node ports are not served here");
+});
+
+test("a proxy's table beside chains of the mode iptables is found, and not that the chains are not whole", () => {
+  const chains = [{ name: "KUBE-SERVICES", rules: ["-d 10.96.0.99/32 -j KUBE-SVC-A"] }];
+  const left = { iptables: [{ family: "IPv4", name: "nat", chains }] };
+  assert.deepEqual(found(left), ["two-proxies: proxies for IPv4"]);
+  assert.match(messages(left), /Portolan's table ip portolan, and chain KUBE-SERVICES of iptables-legacy\. /);
 });
 
 test("iptables without the jumps into the proxy's chains is found, and tables that were flushed", () => {
@@ -98,16 +106,16 @@ test("iptables without the jumps into the proxy's chains is found, and tables th
   const canary = (name: string) => ({ family: "IPv4", name, chains: [chain("KUBE-PROXY-CANARY", [])] });
   const healthy = ['-m comment --comment "kubernetes service portals" -j KUBE-SERVICES'];
   assert.deepEqual(
-    found({ iptables: [nat(healthy), canary("mangle"), canary("filter")] }).filter(
-      (each) => !each.startsWith("unserved"),
+    found({ ...none, iptables: [nat(healthy), canary("mangle"), canary("filter")] }).filter(
+      (each) => each === "proxy-rules: chain KUBE-SERVICES of iptables-legacy",
     ),
     [],
   );
   assert.match(
-    messages({ iptables: [nat([]), canary("mangle"), canary("filter")] }),
+    messages({ ...none, iptables: [nat([]), canary("mangle"), canary("filter")] }),
     /chain PREROUTING of table nat has no jump to KUBE-SERVICES/,
   );
-  assert.match(messages({ iptables: [nat(healthy), canary("filter")] }), /table mangle was flushed/);
+  assert.match(messages({ ...none, iptables: [nat(healthy), canary("filter")] }), /table mangle was flushed/);
 });
 
 test("a clusterCIDR without the node's pods is found", () => {
@@ -245,6 +253,7 @@ test("rules that somebody added to the proxy's chains by hand are found", () => 
   assert.match(messages(mine), /rule 2 of chain masquerade-by-client is not the proxy's: it says drop/);
   const chain = (name: string, rules: readonly string[]) => ({ name, rules });
   const service = (rule: string) => ({
+    ...none,
     iptables: [
       {
         family: "IPv4",

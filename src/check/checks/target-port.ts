@@ -18,10 +18,7 @@ export const targetPort: Check = {
     const inside = new Map(insides.flatMap((each) => each.addresses.map((address) => [address, each] as const)));
     const slices = slicesByService(cluster);
     const pods = new Map(cluster.pods.flatMap((pod) => pod.addresses.map((address) => [address, pod] as const)));
-    const isStarting = (address: Address) => {
-      const pod = pods.get(address);
-      return pod !== undefined && facts.isRecent(pod, patience);
-    };
+    const isStarting = (address: Address) => facts.isRecent(pods.get(address)?.readinessSince, patience);
     return cluster.services.flatMap((service) =>
       service.ports.flatMap(({ name, port, protocol }) => {
         if (protocol === "SCTP") return [];

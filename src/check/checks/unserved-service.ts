@@ -8,6 +8,7 @@ import type { Facts } from "../facts.ts";
 import { type Check, some } from "../finding.ts";
 import type { ProxyFound } from "../proxies.ts";
 import { endpointsOf, isUsable, serviceTitle, slicesByService } from "../services.ts";
+import { mayBeLeft } from "./two-proxies.ts";
 
 /** Services that the proxy has no rules for. */
 export const unservedService: Check = {
@@ -19,7 +20,7 @@ export const unservedService: Check = {
     if (cluster === undefined) return [];
     const slices = slicesByService(cluster);
     return proxies.flatMap((proxy) => {
-      const isServed = knower(facts, proxy);
+      const isServed = mayBeLeft(facts, proxy) ? undefined : knower(facts, proxy);
       if (isServed === undefined) return [];
       const missing = cluster.services.flatMap((service) => {
         const address = service.clusterIPs.find((each) => familyOf(each) === proxy.family);

@@ -38,7 +38,8 @@ export interface CheckedPod {
   readonly hostNetwork: boolean;
   readonly phase: string;
   readonly ready: boolean;
-  /** Since when it has been so, in seconds since 1970; absent where it does not say. */
+  /** When it was made, and since when it has been ready, or not, in seconds since 1970; absent where it does not say. */
+  readonly created?: number;
   readonly readinessSince?: number;
   readonly deleting: boolean;
   readonly ports: readonly { readonly name: string; readonly protocol: Protocol; readonly port: number }[];
@@ -114,7 +115,7 @@ function projectPod(raw: unknown): Projected<CheckedPod> {
   const status = problems.fields("status", root.status);
   const conditions = problems.list("status.conditions", status.conditions).map(fieldsOf);
   const readiness = conditions.find(({ type }) => type === "Ready");
-  const since = Math.floor(Date.parse(String(readiness?.lastTransitionTime)) / 1000);
+  const [created, since] = [secondsOf(metadata.creationTimestamp), secondsOf(readiness?.lastTransitionTime)];
   // Restartable init containers serve ports too.
   const containers = [
     ...problems.list("spec.containers", spec.containers),
@@ -131,7 +132,8 @@ function projectPod(raw: unknown): Projected<CheckedPod> {
     hostNetwork: spec.hostNetwork === true,
     phase: problems.text("status.phase", status.phase),
     ready: readiness?.status === "True",
-    ...(Number.isFinite(since) && since >= 0 && { readinessSince: since }),
+    ...(created !== undefined && { created }),
+    ...(since !== undefined && { readinessSince: since }),
     deleting: (metadata.deletionTimestamp ?? "") !== "",
     ports: containers.map(fieldsOf).flatMap((container) =>
       problems.each("spec.containers[].ports", container.ports, (path, item) => {
@@ -145,6 +147,12 @@ function projectPod(raw: unknown): Projected<CheckedPod> {
     ),
   };
   return problems.result(() => pod);
+}
+
+/** A time as the API writes it, in seconds since 1970. */
+function secondsOf(time: unknown): number | undefined {
+  const seconds = typeof time === "string" ? Math.floor(Date.parse(time) / 1000) : Number.NaN;
+  return seconds >= 0 ? seconds : undefined;
 }
 
 /** What flannel's backend `vxlan` writes into annotations of the Node. */

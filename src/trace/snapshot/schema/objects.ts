@@ -59,6 +59,7 @@ const pod = object({
   hostNetwork: flag,
   phase: name,
   ready: flag,
+  created: maybe(count),
   readinessSince: maybe(count),
   deleting: flag,
   ports: list(object({ name: text(64), protocol, port: u16 }), few),
