@@ -37,6 +37,16 @@ test("what a manager no longer applies goes, unless somebody else owns it", () =
   assert.deepEqual(fieldsOf(live, "a"), [".spec.replicas"]);
 });
 
+test("items come in the order of the configuration, and those of others stay before the neighbour that they had", () => {
+  const ports = (...numbers: readonly number[]) => ({ spec: { ports: numbers.map((number) => ({ port: number })) } });
+  const live: JsonObject = { metadata: { name: "x" }, ...ports(1, 2, 3, 3, 4, 5) };
+  const order = (...numbers: readonly number[]) =>
+    listAt(apply(live, "a", ports(...numbers)), "spec", "ports").map((item) => (item as JsonObject).port);
+  assert.deepEqual(order(4, 2), [1, 3, 3, 4, 2, 5]);
+  assert.deepEqual(order(2, 9, 5), [1, 2, 9, 3, 3, 4, 5]);
+  assert.deepEqual(order(9), [9, 1, 2, 3, 3, 4, 5]);
+});
+
 test("changing what another manager owns is a conflict that names the field and the manager", () => {
   const live = apply(undefined, "a", { spec: { replicas: 1 } });
   assert.throws(

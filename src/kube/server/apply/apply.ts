@@ -88,20 +88,24 @@ function merge(schema: Schema, live: Json | undefined, config: Json): Json {
 
 /** Items of both lists: in the order of the configuration, what only the live list has before its next neighbour. */
 function mergeItems(schema: ListSchema, live: readonly Json[], config: readonly Json[]): readonly Json[] {
-  const wanted = new Map(config.map((item) => [itemPart(schema, item), item]));
-  const liveByPart = new Map(live.map((item) => [itemPart(schema, item), item]));
+  const wanted = new Set(config.map((item) => itemPart(schema, item)));
+  const parts = live.map((item) => itemPart(schema, item));
+  const places = new Map(parts.map((part, place) => [part, place]));
+  const waiting = [...parts.keys()].filter((place) => !wanted.has(parts[place]));
   const result: Json[] = [];
-  const waiting = live.filter((item) => !wanted.has(itemPart(schema, item)));
+  let next = 0;
+  const before = (end: number) => {
+    for (let place = waiting[next]; place !== undefined && place < end; place = waiting[++next])
+      result.push(live[place] ?? null);
+  };
   for (const item of config) {
-    const part = itemPart(schema, item);
-    const current = liveByPart.get(part);
-    if (current !== undefined) {
-      const place = live.indexOf(current);
-      while (waiting[0] !== undefined && live.indexOf(waiting[0]) < place) result.push(waiting.shift() ?? null);
-    }
+    const place = places.get(itemPart(schema, item));
+    if (place !== undefined) before(place);
+    const current = place === undefined ? undefined : live[place];
     result.push(schema.kind === "map" ? merge(schema.items, current, item) : item);
   }
-  return [...result, ...waiting];
+  before(live.length);
+  return result;
 }
 
 /** The value without the fields of `gone`; objects and lists that become empty by that go too. */

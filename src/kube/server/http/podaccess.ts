@@ -10,6 +10,10 @@ export interface LogRequest {
   readonly follow: boolean;
   /** True for the log of the container before it was last started. */
   readonly previous: boolean;
+  /** True to have the time before each line (RFC 3339). */
+  readonly timestamps: boolean;
+  /** Milliseconds since the epoch: lines of before are left out; 0 for all. */
+  readonly since: number;
 }
 
 /** What is to be run, and where. */

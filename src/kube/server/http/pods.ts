@@ -4,7 +4,6 @@ import type { Api } from "../api.ts";
 import { badRequest } from "../errors.ts";
 import { type ApiObject, listAt, textAt } from "../json.ts";
 import { pod as podKind } from "../kinds/pod.ts";
-import { warn } from "./exchange.ts";
 import { flagOf, numberOf } from "./params.ts";
 import type { PodAccess } from "./podaccess.ts";
 import type { ResourceRoute } from "./route.ts";
@@ -43,8 +42,6 @@ export async function sendLog(
   if (textAt(pod, "spec", "nodeName") === "") throw badRequest(`pod ${route.name} does not have a host assigned`);
   const lines = numberOf(query, "tailLines");
   let room = numberOf(query, "limitBytes") ?? Number.POSITIVE_INFINITY;
-  if (["timestamps", "sinceSeconds", "sinceTime"].some((name) => ![null, "", "false"].includes(query.get(name))))
-    warn(response, "logs are kept without times here: --timestamps, --since and --since-time change nothing");
   const stop = new AbortController();
   response.on("close", () => stop.abort());
   const request = {
@@ -52,6 +49,8 @@ export async function sendLog(
     container,
     follow: flagOf(query, "follow") ?? false,
     previous: flagOf(query, "previous") ?? false,
+    timestamps: flagOf(query, "timestamps") ?? false,
+    since: sinceOf(query),
   };
   let first = true;
   try {
@@ -74,6 +73,19 @@ export async function sendLog(
   }
   if (first) response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
   response.end();
+}
+
+/** From when on a client wants a log, in milliseconds since the epoch; 0 for all of it. */
+function sinceOf(query: URLSearchParams): number {
+  const seconds = numberOf(query, "sinceSeconds");
+  const time = query.get("sinceTime") ?? "";
+  if (seconds !== undefined && time !== "")
+    throw badRequest("at most one of `sinceTime` or `sinceSeconds` may be specified");
+  if (seconds !== undefined) return Date.now() - 1000 * seconds;
+  const since = time === "" ? 0 : Date.parse(time);
+  if (Number.isNaN(since))
+    throw badRequest(`sinceTime: Invalid value: ${JSON.stringify(time)}: must be a time (RFC 3339)`);
+  return since;
 }
 
 /** The last lines of a text. */
