@@ -3,7 +3,7 @@
  * while the kernel's rules go on serving.
  */
 import { hostname } from "node:os";
-import { type Family, families, isUnspecified } from "../net/address.ts";
+import { type Family, isUnspecified } from "../net/address.ts";
 import { tryParseHostPort } from "../net/protocol.ts";
 import type { Clock } from "../telemetry/clock.ts";
 import { type HttpHandler, listenHttp, router } from "../telemetry/http.ts";
@@ -32,7 +32,7 @@ import {
   registerProxyMetrics,
 } from "./status/metrics.ts";
 import { statusPages } from "./status/pages.ts";
-import { ServiceHealthServers } from "./status/servicehealth.ts";
+import { healthCheckHosts, ServiceHealthServers } from "./status/servicehealth.ts";
 
 /** What an agent is given. */
 export interface AgentParts {
@@ -211,7 +211,7 @@ export class Agent {
     const servers = this.#serviceHealth(session);
     let retiring: Promise<void> | undefined;
     try {
-      const listenWhereNodePortsAnswer = () => servers.setHosts(healthCheckHosts(inputs), signal);
+      const listenWhereNodePortsAnswer = () => servers.setHosts(healthCheckHosts(inputs.settings), signal);
       const runner = this.#runner(session, inputs, async (checks) => {
         await listenWhereNodePortsAnswer();
         await servers.apply(checks, signal);
@@ -353,13 +353,4 @@ async function within<T>(milliseconds: number, work: Promise<T>, words: string):
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Health checks of Services answer where node ports do. */
-function healthCheckHosts({ settings }: Inputs): readonly string[] {
-  return families.flatMap((family): readonly string[] => {
-    const where = settings.families[family]?.nodePortAddresses;
-    if (where?.kind === "addresses") return where.addresses;
-    return where === undefined ? [] : [family === "IPv4" ? "0.0.0.0" : "::"];
-  });
 }

@@ -2,6 +2,8 @@
  * The health-check node ports of Services of type LoadBalancer with external traffic policy Local: a load balancer asks
  * there whether this node has endpoints of the Service.
  */
+import { families } from "../../net/address.ts";
+import type { NodeSettings } from "../../service/settings.ts";
 import type { HealthCheck } from "../../service/state.ts";
 import type { Clock } from "../../telemetry/clock.ts";
 import { type HttpListener, type HttpReply, listenHttp } from "../../telemetry/http.ts";
@@ -15,6 +17,15 @@ export interface ServiceHealthOptions {
   readonly isHealthy: () => boolean;
   /** Called when a port could not be had; it is tried again until it can. */
   readonly onFailure: (check: HealthCheck, error: Error) => void;
+}
+
+/** The addresses to listen on: health checks of Services answer where node ports do. */
+export function healthCheckHosts(settings: NodeSettings): readonly string[] {
+  return families.flatMap((family): readonly string[] => {
+    const where = settings.families[family]?.nodePortAddresses;
+    if (where?.kind === "addresses") return where.addresses;
+    return where === undefined ? [] : [family === "IPv4" ? "0.0.0.0" : "::"];
+  });
 }
 
 /** The answer for a Service, as kube-proxy writes it. */
