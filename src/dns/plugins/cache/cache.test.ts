@@ -126,6 +126,8 @@ test("while the source is silent, replies past their time are given, with a TTL 
   await server.clock.pass(60_000);
   assert.equal(await server.text("a.example. A"), "NOERROR aa ra\na.example. 0 A 192.0.2.1");
   await settle();
+  assert.equal(await server.text("a.example. A"), "NOERROR aa ra\na.example. 0 A 192.0.2.1", "again");
+  await settle();
   upstream.script["a.example. A"] = ["a.example. 10 IN A 192.0.2.2"];
   await server.clock.pass(10_000);
   await server.text("a.example. A");
@@ -143,7 +145,24 @@ test("with verify the source is asked first", async () => {
   assert.match(await server.text("a.example. A"), /192.0.2.2/);
   upstream.script["a.example. A"] = ["SERVFAIL"];
   await server.clock.pass(60_000);
-  assert.match(await server.text("a.example. A"), /0 A 192.0.2.2/);
+  for (const code of ["SERVFAIL", "SERVFAIL", "REFUSED"]) {
+    upstream.script["a.example. A"] = [code];
+    assert.match(await server.text("a.example. A"), /^NOERROR.* 0 A 192.0.2.2/s, code);
+  }
+  server.stop();
+});
+
+test("a reply that is still good is given while it cannot be fetched anew", async () => {
+  const server = await caching("prefetch 1 1m 90%");
+  upstream.script["a.example. A"] = ["a.example. 10 IN A 192.0.2.1"];
+  await server.text("a.example. A");
+  upstream.script["a.example. A"] = ["SERVFAIL"];
+  await server.clock.pass(5000);
+  for (let i = 0; i < 2; i++) {
+    assert.match(await server.text("a.example. A"), /^NOERROR.* 5 A 192.0.2.1/s);
+    await settle();
+  }
+  assert.ok(upstream.asked >= 2);
   server.stop();
 });
 

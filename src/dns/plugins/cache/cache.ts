@@ -146,7 +146,7 @@ class Cache implements Handler {
         : this.#site.env.clock.sleep(stale.timeout, limit.signal).then(() => undefined);
     return Promise.race([refreshed, late]).then((reply) => {
       limit.abort();
-      return reply === undefined || reply.rcode === RCODE.SERVFAIL ? give() : reply;
+      return reply ?? give();
     });
   }
 
@@ -160,13 +160,19 @@ class Cache implements Handler {
     void this.#refresh(query, next, key, entry);
   }
 
-  /** Asks the plugins behind for a new reply and keeps it; undefined if they fail. One at a time for an entry. */
+  /**
+   * Asks the plugins behind for a new reply and keeps it. One at a time for an entry.
+   *
+   * @returns undefined if they fail: what is kept is better than an error, which is not kept then.
+   */
   async #refresh(query: Query, next: Next, key: string, entry: Entry): Promise<Reply> {
     entry.refreshing = true;
     try {
       const fresh = new Query(query.message, query.client);
       fresh.state.zone = query.state.zone;
-      const reply = this.#keep(fresh, key, await next(fresh));
+      const found = await next(fresh);
+      if (found?.rcode !== RCODE.NOERROR && found?.rcode !== RCODE.NXDOMAIN) return undefined;
+      const reply = this.#keep(fresh, key, found);
       const kept = this.#success.get(key) ?? this.#denial.get(key);
       if (kept !== undefined && kept !== entry) {
         kept.uses = entry.uses;
