@@ -16,6 +16,6 @@ test("a server on all addresses replies from the one that was asked", async () =
     // dig does not accept a reply from another address than the one that it asked.
     const answer = run("dig", `@${address}`, "-p", String(port), "+short", "+tries=1", "a.example.");
     assert.equal(answer, "192.0.2.53\n", address);
-    await server.until(new RegExp(`^\\[INFO\\] \\[?${address}\\]?:${port}$`, "m"));
+    await server.until(new RegExp(`^\\[INFO\\] \\[?${address}\\]?$`, "m"));
   }
 });
