@@ -17,6 +17,7 @@ import { readGrowing } from "./follow.ts";
 import { logFile, previousLogFile } from "./kubelet/start.ts";
 import { findPlace, type Place, programEnvironment } from "./places.ts";
 import type { Console, RunningContainer, ServerHost } from "./pods/host.ts";
+import { readLog } from "./pods/log.ts";
 import type { LabFolder } from "./state.ts";
 
 /** The way to the pods of a lab. */
@@ -29,7 +30,7 @@ export function podAccess(folder: LabFolder, lab: string, { running }: ServerHos
     return { inside, disguise, folder: own };
   };
   return {
-    logs({ pod, container, follow, previous }, signal) {
+    logs({ pod, container, follow, previous, ...view }, signal) {
       const file = (previous ? previousLogFile : logFile)(placeOf(pod), container);
       if (previous && !existsSync(file)) {
         const { name } = pod.metadata;
@@ -38,7 +39,8 @@ export function podAccess(folder: LabFolder, lab: string, { running }: ServerHos
         );
       }
       const ended = previous ? undefined : running.get(file)?.ended;
-      return existsSync(file) ? readGrowing(file, follow && ended !== undefined, signal, ended) : nothing();
+      if (!existsSync(file)) return nothing();
+      return readLog(readGrowing(file, follow && ended !== undefined, signal, ended), view);
     },
     exec({ pod, container, command, tty }) {
       const place = placeOf(pod);
@@ -107,7 +109,7 @@ function attachedTo({ ended }: RunningContainer, console: Console, wantsInput: b
 function attachedToLog(file: string, { ended }: RunningContainer): PodProcess {
   const { promise: exit, resolve } = Promise.withResolvers<number>();
   const gone = new AbortController();
-  const stdout = Readable.from(afterFirst(readGrowing(file, true, gone.signal, ended)));
+  const stdout = Readable.from(afterFirst(readLog(readGrowing(file, true, gone.signal, ended), {})));
   const kill = () => {
     gone.abort();
     resolve(0);

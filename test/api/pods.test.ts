@@ -14,9 +14,10 @@ const ways = {
 } as const;
 
 const access: PodAccess = {
-  async *logs({ container, follow, previous }) {
+  async *logs({ container, follow, previous, timestamps, since }) {
     if (previous) throw new Error("it was never restarted");
-    yield `one\ntwo\nthree of ${container}\n`;
+    const times = `with times from ${Math.round((Date.now() - since) / 1000)} seconds ago\n`;
+    yield timestamps ? times : `one\ntwo\nthree of ${container}\n`;
     if (!follow) return;
     for (const line of ["four\n", "five\n"]) {
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -55,9 +56,10 @@ test("kubectl reads logs: whole, the last lines, and as they grow", { skip: with
   assert.equal(await kubectl(["logs", "web", "--tail=1"]), "three of web\n");
   assert.equal(await kubectl(["logs", "web", "--tail=0"]), "");
   assert.equal(await kubectl(["logs", "web", "--limit-bytes=6"]), "one\ntw");
-  const timed = await tryKubectl(["logs", "web", "--timestamps", "--since=1s", "--tail=1"]);
-  assert.deepEqual([timed.code, timed.stdout], [0, "three of web\n"]);
-  assert.match(timed.stderr, /Warning: logs are kept without times here/);
+  const timed = await kubectl(["logs", "web", "--timestamps", "--since=60s", "--tail=1"]);
+  assert.match(timed, /^with times from (59|60) seconds ago\n$/);
+  const at = new Date(Date.now() - 30_000).toISOString();
+  assert.match(await kubectl(["logs", "web", "--timestamps", `--since-time=${at}`, "--tail=1"]), /from (29|30|31) s/);
   assert.equal(await kubectl(["logs", "web", "--follow", "--tail=1"]), "three of web\nfour\nfive\n");
   const spec = { initContainers: [{ name: "first", image: "i" }], containers: [{ name: "c", image: "i" }] };
   await kubectl(

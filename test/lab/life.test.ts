@@ -151,7 +151,13 @@ describe("pods", { concurrency: 3 }, () => {
       lifecycle: { postStart: { exec: { command: ["sh", "-c", `echo started $COLOR >> ${said}`] } } },
       readinessProbe: { grpc: { port: 9999 }, periodSeconds: 1 },
       initContainers: [
-        { name: "side", image: "x", restartPolicy: "Always", command: say("side") },
+        {
+          name: "side",
+          image: "x",
+          restartPolicy: "Always",
+          command: say("side"),
+          startupProbe: { exec: { command: ["test", "-e", said] }, periodSeconds: 1 },
+        },
         { name: "step", image: "x", command: ["sh", "-c", `echo step >> ${said}`] },
       ],
       terminationGracePeriodSeconds: 1,

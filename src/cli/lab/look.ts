@@ -6,6 +6,7 @@ import { readGrowing } from "../../lab/follow.ts";
 import { runningLab, statusOf } from "../../lab/operations.ts";
 import { findPlace } from "../../lab/places.ts";
 import { labCommand } from "../../lab/plan/names.ts";
+import { readLog } from "../../lab/pods/log.ts";
 import { podsOf } from "../../lab/pods.ts";
 import { LabFolder } from "../../lab/state.ts";
 import { exitStatus } from "../command.ts";
@@ -82,21 +83,25 @@ export const logs = labPart({
   async run({ values, args: [called, ...more], context }) {
     if (more.length > 0) throw wrongUsage(`unexpected argument ${JSON.stringify(more[0])}`);
     const name = labNameOf(values);
-    const file = called === undefined ? new LabFolder(name).log : logOf(name, called, values);
+    const { file, stamped } =
+      called === undefined ? { file: new LabFolder(name).log, stamped: false } : logOf(name, called, values);
     if (!existsSync(file)) throw new Error(`there is no log ${file}`);
-    for await (const text of readGrowing(file, values.follow, context.signal)) context.out(text);
+    const texts = readGrowing(file, values.follow, context.signal);
+    for await (const text of stamped ? readLog(texts, {}) : texts) context.out(text);
     return exitStatus.ok;
   },
 });
 
+/** Where a log is, and whether its lines have times that are not shown. */
 function logOf(
   name: string,
   called: string,
   wanted: { readonly namespace: string; readonly container: string },
-): string {
+): { readonly file: string; readonly stamped: boolean } {
   const folder = runningLab(name);
   // That of a node is there when the node is switched off, too.
-  if (folder.read()?.spec.nodes.some((node) => node.name === called)) return join(folder.node(called), "proxy.log");
+  if (folder.read()?.spec.nodes.some((node) => node.name === called))
+    return { file: join(folder.node(called), "proxy.log"), stamped: false };
   const place = findPlace(folder, name, called, wanted.namespace);
   if (place.folder === undefined) throw wrongUsage(`${called} has no log: name a pod, a node, or nothing`);
   const containers = readdirSync(place.folder)
@@ -108,5 +113,5 @@ function logOf(
       `pod ${place.title} has no log of container ${container ?? ""}: there are ${containers.join(", ")}`,
     );
   }
-  return join(place.folder, `${container}.log`);
+  return { file: join(place.folder, `${container}.log`), stamped: true };
 }
