@@ -1,14 +1,10 @@
 /** Walks over links that this machine's kernel may lack, against real connections; runs in a virtual machine. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { listLinks } from "../../src/kernel/route/index.ts";
 import { parseAddress } from "../../src/net/address.ts";
-import { formatWalk, summaryOf } from "../../src/trace/render/index.ts";
-import { captureSurroundings, formatSnapshot, parseSnapshot } from "../../src/trace/snapshot/index.ts";
-import { stepsOf, type Walk, walk } from "../../src/trace/walk/index.ts";
 import { type Host, TestNetwork } from "../support/network.ts";
-import { attemptTcp, type Listener, serveTcp } from "../support/sockets.ts";
+import { type Listener, serveTcp } from "../support/sockets.ts";
+import { ready, told } from "../support/walked.ts";
 
 const network = new TestNetwork("links");
 const [a, b] = [network.host("a"), network.host("b")];
@@ -36,31 +32,9 @@ for (const [node, pod, n] of [
 }
 
 const ip = (host: Host, line: string) => host.exec("ip", line.split(" "));
-/** The kernel says some time after a link was made that it can carry packets. */
-async function ready(...hosts: readonly Host[]): Promise<void> {
-  const isReady = () => hosts.every(({ route }) => listLinks(route).every(({ up, running }) => !up || running));
-  for (let tries = 100; !isReady() && tries > 0; tries--) await sleep(50);
-}
 before(() => ready(a, b, p, q));
 
 const iptables = (host: Host, line: string) => host.exec("iptables-legacy", line.split(" "));
-
-/** What the walk says of a connection, once it is seen that the kernel does so. */
-async function told(from: Host, to: string): Promise<{ readonly summary: string; readonly walked: Walk }> {
-  const snapshot = parseSnapshot(formatSnapshot(await captureSurroundings(a.namespace)), "snapshot");
-  const destination = parseAddress(to);
-  const packet = { family: "IPv4", destination, protocol: 6, destinationPort: port } as const;
-  const walked = walk(snapshot, { place: from.namespace, packet }, { answers: true });
-  const summary = summaryOf(walked);
-  const attempt = await attemptTcp(from, { to: destination, port, timeout: summary === "delivered" ? 5000 : 500 });
-  const expected =
-    summary === "delivered" ? ["answered"] : summary === "no socket" ? ["refused"] : ["silent", "failed"];
-  assert.ok(
-    expected.includes(attempt.kind),
-    `${JSON.stringify(attempt)}, and ${formatWalk(walked, { verbose: true })}`,
-  );
-  return { summary, walked };
-}
 
 test("links: packets in IP in IP go to the other node's pods and back, by the next hop of a route", async () => {
   for (const [node, other, remote] of [
@@ -70,29 +44,28 @@ test("links: packets in IP in IP go to the other node's pods and back, by the ne
     ip(node, "link set tunl0 up");
     ip(node, `route add ${other} via ${remote} dev tunl0 onlink`);
   }
-  const { summary, walked } = await told(p, "10.2.0.2");
+  const { summary, links } = await told(p, "10.2.0.2", port);
   assert.equal(summary, "delivered");
-  const links = walked.ends.flatMap(({ state }) => stepsOf(state).filter((step) => step.kind === "link"));
-  assert.ok(links.some(({ text }) => text === "tunl0 puts it into a packet to 192.0.2.2 (IP in IP)"));
-  assert.ok(links.some(({ text }) => text === "tunl0 unpacks it"));
+  assert.ok(links.includes("tunl0 puts it into a packet to 192.0.2.2 (IP in IP)"));
+  assert.ok(links.includes("tunl0 unpacks it"));
   // The node itself has the address of its wire in there, too.
-  assert.equal((await told(a, "10.2.0.2")).summary, "delivered");
+  assert.equal((await told(a, "10.2.0.2", port)).summary, "delivered");
 });
 
 test("links: rules see the tunnel's packets and what they carry, and the mark goes on from one to the other", async () => {
   iptables(b, "-A INPUT -p 4 -j DROP");
-  assert.equal((await told(p, "10.2.0.2")).summary, "dropped");
+  assert.equal((await told(p, "10.2.0.2", port)).summary, "dropped");
   iptables(b, "-F INPUT");
   iptables(b, "-t mangle -A PREROUTING -p 4 -j MARK --set-mark 7");
   iptables(b, "-A FORWARD -i tunl0 -m mark --mark 7 -j DROP");
-  assert.equal((await told(p, "10.2.0.2")).summary, "dropped");
+  assert.equal((await told(p, "10.2.0.2", port)).summary, "dropped");
   iptables(b, "-F FORWARD");
   iptables(b, "-t mangle -F PREROUTING");
 });
 
 test("links: a node whose tunnel is down takes nothing out of it", async () => {
   ip(b, "link set tunl0 down");
-  assert.equal((await told(p, "10.2.0.2")).summary, "no neighbour");
+  assert.equal((await told(p, "10.2.0.2", port)).summary, "no neighbour");
   ip(b, "link set tunl0 up");
   ip(b, "route add 10.1.0.0/16 via 192.0.2.1 dev tunl0 onlink");
 });
@@ -107,8 +80,72 @@ test("links: a tunnel with both of its ends takes what is for it before one that
     ip(node, `route replace ${other} dev own`);
   }
   iptables(b, "-A FORWARD -i own -j DROP");
-  assert.equal((await told(p, "10.2.0.2")).summary, "dropped");
+  assert.equal((await told(p, "10.2.0.2", port)).summary, "dropped");
   iptables(b, "-F FORWARD");
-  assert.equal((await told(p, "10.2.0.2")).summary, "delivered");
+  assert.equal((await told(p, "10.2.0.2", port)).summary, "delivered");
   for (const node of [a, b]) ip(node, "link del own");
+});
+
+listeners.push(serveTcp(b, parseAddress("0.0.0.0"), port, () => "here"));
+
+/** Has both nodes reach each other by a link of theirs: addresses 198.51.100.1 and .2. */
+async function onLinks(name: string): Promise<void> {
+  for (const [node, n] of [
+    [a, 1],
+    [b, 2],
+  ] as const) {
+    ip(node, `link set ${name} up`);
+    node.address(name, `198.51.100.${n}/24`);
+  }
+  await ready(a, b);
+}
+
+test("links: frames of a VLAN come to the VLAN of the same number alone", async () => {
+  for (const node of [a, b]) ip(node, "link add link eth0 name eth0.5 type vlan id 5");
+  await onLinks("eth0.5");
+  const { summary, links } = await told(a, "198.51.100.2", port);
+  assert.equal(summary, "delivered");
+  assert.deepEqual(links.slice(0, 3), [
+    "eth0.5 (VLAN 5) sends the frame by eth0",
+    `over eth0 to ${b.namespace} eth0`,
+    "up to eth0.5",
+  ]);
+  ip(b, "link set eth0.5 down");
+  assert.equal((await told(a, "198.51.100.2", port)).summary, "no neighbour");
+  ip(b, "link del eth0.5");
+  ip(b, "link add link eth0 name eth0.5 type vlan id 6");
+  ip(b, "link set eth0.5 up");
+  b.address("eth0.5", "198.51.100.2/24");
+  assert.equal((await told(a, "198.51.100.2", port)).summary, "no neighbour");
+  for (const node of [a, b]) ip(node, "link del eth0.5");
+});
+
+test("links: a VLAN may be a port of a bridge", async () => {
+  for (const node of [a, b]) {
+    ip(node, "link add link eth0 name eth0.7 type vlan id 7");
+    ip(node, "link add br7 type bridge");
+    ip(node, "link set eth0.7 up master br7");
+  }
+  await onLinks("br7");
+  assert.equal((await told(a, "198.51.100.2", port)).summary, "delivered");
+  for (const node of [a, b]) for (const link of ["br7", "eth0.7"]) ip(node, `link del ${link}`);
+});
+
+test("links: a bond sends by its ports, or by the one that is active, and takes what comes in by any of them", async () => {
+  network.join(a, "port1", b, "port1");
+  network.join(a, "port2", b, "port2");
+  for (const mode of ["active-backup", "balance-xor"]) {
+    for (const node of [a, b]) {
+      ip(node, `link add bond0 type bond mode ${mode} miimon 50`);
+      for (const link of ["port1", "port2"]) {
+        ip(node, `link set ${link} down`);
+        ip(node, `link set ${link} master bond0`);
+      }
+    }
+    await onLinks("bond0");
+    const { summary, links } = await told(a, "198.51.100.2", port);
+    assert.equal(summary, "delivered");
+    assert.equal(links.filter((text) => text.includes("[1 of 2]")).length, mode === "balance-xor" ? 1 : 0);
+    for (const node of [a, b]) ip(node, "link del bond0");
+  }
 });

@@ -60,7 +60,21 @@ export type LinkDetails =
   /** IP in IP: without a remote, packets go to the next hop of their route; without a local address, to the route's source. */
   | { readonly kind: "ipip"; readonly local?: Address; readonly remote?: Address }
   | { readonly kind: "bridge"; readonly stp: boolean; readonly vlanFiltering: boolean }
-  | { readonly kind: "vlan"; readonly id: number };
+  | { readonly kind: "vlan"; readonly id: number }
+  /** `active`: the index of the only port that is used, in modes that use one. */
+  | { readonly kind: "bond"; readonly active?: number }
+  /** Who may hear each other: in mode `bridge`, macvlans of the same link. */
+  | { readonly kind: "macvlan"; readonly mode: MacvlanMode };
+
+/** The modes of a macvlan (`MACVLAN_MODE_*`), by number. */
+export type MacvlanMode = "private" | "vepa" | "bridge" | "passthru" | "source";
+const macvlanModes: ReadonlyMap<number, MacvlanMode> = new Map([
+  [1, "private"],
+  [2, "vepa"],
+  [4, "bridge"],
+  [8, "passthru"],
+  [16, "source"],
+]);
 
 /** Settings of a bridge port. */
 export interface BridgePort {
@@ -214,6 +228,16 @@ function readDetails(kind: string, data: AttributeReader): LinkDetails | undefin
   switch (kind) {
     case "vxlan":
       return readVxlan(data);
+    case "bond": {
+      let active = 0;
+      while (data.next()) if (data.type === 2) active = data.u32();
+      return { kind, ...(active !== 0 && { active }) };
+    }
+    case "macvlan": {
+      let mode: MacvlanMode = "vepa";
+      while (data.next()) if (data.type === 1) mode = macvlanModes.get(data.u32()) ?? mode;
+      return { kind, mode };
+    }
     case "ipip": {
       let [local, remote]: (Address | undefined)[] = [];
       while (data.next()) {

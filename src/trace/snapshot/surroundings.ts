@@ -1,7 +1,7 @@
 /** Takes a snapshot of a namespace together with those that its wires lead to: a node with its pods. Reads only. */
 import { readFileSync } from "node:fs";
 import { findNamespaces, namespaceId } from "../../kernel/namespace.ts";
-import { namespaceNumber, openRoute } from "../../kernel/route/index.ts";
+import { listLinks, namespaceNumber, openRoute } from "../../kernel/route/index.ts";
 import { errorText } from "../../telemetry/log.ts";
 import { capture } from "./capture.ts";
 import type { NumberedNamespace, Snapshot } from "./types.ts";
@@ -31,7 +31,12 @@ export async function captureSurroundings(namespace?: string): Promise<Snapshot>
   const taken: Snapshot[] = [];
   const waiting: Candidate[] = [start];
   const seen = new Set([start.id]);
-  for (let candidate = waiting.shift(); candidate !== undefined; candidate = waiting.shift()) {
+  const next = () => {
+    if (waiting.length === 0) waiting.push(...leadingTo(seen, [start, ...others]).slice(0, most - seen.size));
+    return waiting.shift();
+  };
+  for (let candidate = next(); candidate !== undefined; candidate = next()) {
+    seen.add(candidate.id);
     try {
       const snapshot = await capture(candidate.name);
       const namespaces: NumberedNamespace[] = [];
@@ -58,9 +63,24 @@ export async function captureSurroundings(namespace?: string): Promise<Snapshot>
   return { ...first, missing: [...first.missing, ...missing].slice(0, 100), ...(places.length > 0 && { places }) };
 }
 
+/** The namespaces that have not been seen, and are on links of those that have, which do not say so themselves. */
+function leadingTo(seen: ReadonlySet<string>, candidates: readonly Candidate[]): readonly Candidate[] {
+  const known = candidates.filter(({ id }) => seen.has(id));
+  return candidates.filter((candidate) => {
+    if (seen.has(candidate.id)) return false;
+    try {
+      using socket = openRoute(candidate.name);
+      const links = listLinks(socket).filter(({ kind }) => kind === "macvlan");
+      return leadingFrom({ links }, candidate, known).length > 0;
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** The numbers on a namespace's links, with those of the candidates that they stand for. */
 function leadingFrom(
-  { links }: Snapshot,
+  { links }: Pick<Snapshot, "links">,
   { name }: Candidate,
   candidates: readonly Candidate[],
 ): readonly { readonly number: number; readonly to: Candidate }[] {

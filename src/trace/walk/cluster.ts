@@ -1,24 +1,11 @@
 /** Several snapshots made one: places with their names, and how links join them. */
-import type { Link, MacAddress } from "../../kernel/route/index.ts";
+import type { MacAddress } from "../../kernel/route/index.ts";
 import { type Address, isLoopback } from "../../net/address.ts";
 import type { ClusterObjects } from "../snapshot/objects.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import type { PlaceRole } from "./state.ts";
+import { type End, Wiring } from "./wiring.ts";
 import { Budget, World } from "./world.ts";
-
-/** A link of a place. */
-export interface End {
-  readonly world: World;
-  readonly link: Link;
-}
-
-/** All that hears a broadcast on a link. */
-export interface Segment {
-  /** The links at which somebody may answer. */
-  readonly stations: readonly End[];
-  /** It goes on where no snapshot was taken. */
-  readonly open: boolean;
-}
 
 /** The places of a walk. */
 export class Cluster {
@@ -26,10 +13,8 @@ export class Cluster {
   readonly objects: ClusterObjects | undefined;
   /** The snapshots that were given, each with the places in it. */
   readonly documents: number;
-  readonly #byIdentity = new Map<string, World>();
-  readonly #peers = new Map<World, ReadonlyMap<number, string>>();
+  readonly wiring: Wiring;
   readonly #owners = new Map<Address, End[]>();
-  readonly #segments = new Map<Link, Segment>();
 
   /** @param steps how much work is done at most: see {@link Budget}. */
   constructor(snapshots: readonly Snapshot[], steps: number) {
@@ -46,11 +31,9 @@ export class Cluster {
       taken.add(place);
       return new World(snapshot, { budget, place, role });
     });
+    this.wiring = new Wiring(this.worlds);
     for (const world of this.worlds) {
-      const { identity, namespaces = [], addresses } = world.snapshot;
-      if (identity !== undefined) this.#byIdentity.set(identity, world);
-      this.#peers.set(world, new Map(namespaces.map((each) => [each.number, each.identity])));
-      for (const { address, interface: index } of addresses) {
+      for (const { address, interface: index } of world.snapshot.addresses) {
         const link = world.link(index);
         if (link === undefined || isLoopback(address)) continue;
         const list = this.#owners.get(address);
@@ -70,78 +53,13 @@ export class Cluster {
     return this.#owners.get(address) ?? [];
   }
 
-  /** The other end of a pair of links; undefined where it is in no snapshot. */
-  peer({ world, link }: End): End | undefined {
-    const { link: index, linkNamespace } = link;
-    if (link.kind !== "veth" || index === undefined) return undefined;
-    const at = (there: World | undefined): End | undefined => {
-      const other = there?.link(index);
-      return there !== undefined && other?.kind === "veth" && other.link === link.index
-        ? { world: there, link: other }
-        : undefined;
-    };
-    if (linkNamespace === undefined) return at(world);
-    const identity = this.#peers.get(world)?.get(linkNamespace);
-    if (identity !== undefined) return at(this.#byIdentity.get(identity));
-    // Nobody wrote down whose the number is: a place is taken if it is the only one that fits.
-    const fitting = this.worlds.filter((each) => {
-      const other = each === world ? undefined : at(each);
-      if (other?.link.linkNamespace === undefined) return false;
-      const back = this.#peers.get(each)?.get(other.link.linkNamespace);
-      return back === undefined || back === world.snapshot.identity;
-    });
-    return fitting.length === 1 ? at(fitting[0]) : undefined;
-  }
-
-  /** All that a broadcast reaches which leaves by a link. */
-  segment(start: End): Segment {
-    const known = this.#segments.get(start.link);
-    if (known !== undefined) return known;
-    const stations: End[] = [];
-    let open = false;
-    const seen = new Set<Link>([start.link]);
-    const waiting: End[] = [];
-    const wires = ({ world, link }: End) => {
-      // A bridge has a wire for each port; anything else is one itself.
-      const ends = link.kind === "bridge" ? world.ports(link.index).map((port) => ({ world, link: port })) : [start];
-      for (const end of ends) {
-        const peer = this.peer(end);
-        if (peer === undefined) open = true;
-        else if (!seen.has(peer.link)) waiting.push(peer);
-        seen.add(end.link);
-      }
-    };
-    wires(start);
-    for (let end = waiting.pop(); end !== undefined; end = waiting.pop()) {
-      if (seen.has(end.link)) continue;
-      seen.add(end.link);
-      const master = end.world.link(end.link.master);
-      if (master === undefined) {
-        stations.push(end);
-        continue;
-      }
-      if (master.kind !== "bridge") {
-        open = true;
-        continue;
-      }
-      if (seen.has(master)) continue;
-      seen.add(master);
-      const bridge = { world: end.world, link: master };
-      stations.push(bridge);
-      wires(bridge);
-    }
-    const segment = { stations, open };
-    this.#segments.set(start.link, segment);
-    return segment;
-  }
-
   /**
    * Whoever has an address on a link whose other end is not known: the wire between machines. Links that lead to a place
    * that is known are not on it.
    */
   acrossTheWire(from: World, address: Address): End | undefined {
     const found = this.owners(address).filter(
-      (end) => end.world !== from && this.#isOutward(end) && !sameMachine(from, end.world),
+      (end) => end.world !== from && this.wiring.isOutward(end) && !sameMachine(from, end.world),
     );
     return found.length === 1 ? found[0] : undefined;
   }
@@ -151,11 +69,6 @@ export class Cluster {
     return this.worlds.flatMap((world) =>
       world.snapshot.links.filter((link) => link.mac === mac).map((link) => ({ world, link })),
     );
-  }
-
-  #isOutward(end: End): boolean {
-    if (end.link.kind === "bridge") return this.segment(end).open;
-    return this.peer(end) === undefined;
   }
 }
 

@@ -70,10 +70,12 @@ export interface BalancedFlow {
   readonly answering: { readonly address: Address; readonly port?: number };
 }
 
-/** The hardware addresses of a packet on a link. */
+/** What a packet on a link has beside itself. */
 export interface Frame {
-  /** Absent where it is not known whom the sender took for the receiver. */
+  /** The receiver's hardware address; absent where it is not known whom the sender took for it. */
   readonly to?: MacAddress;
+  /** The VLAN of its tag. */
+  readonly vlan?: number;
 }
 
 /** Where packets are lost for their length, and nobody is told. */

@@ -26,6 +26,8 @@ const link = object({
       ipip: { local: maybe(address), remote: maybe(address) },
       bridge: { stp: flag, vlanFiltering: flag },
       vlan: { id: u16 },
+      bond: { active: maybe(u32) },
+      macvlan: { mode: oneOf("private", "vepa", "bridge", "passthru", "source") },
     }),
   ),
   port: maybe(object({ state: u8, hairpin: flag, learning: flag, flood: flag })),

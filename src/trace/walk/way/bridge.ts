@@ -4,10 +4,10 @@
  */
 import type { Link, MacAddress } from "../../../kernel/route/index.ts";
 import type { Passage } from "../chain.ts";
-import type { End } from "../cluster.ts";
 import { atHook, type BridgeHook, formatPacket, runBridgeHook } from "../hooks.ts";
 import { assuming, type Outcome, type State, withStep } from "../state.ts";
 import { confirm } from "../track.ts";
+import type { End } from "../wiring.ts";
 import type { World } from "../world.ts";
 import { resolve, transmit } from "./link.ts";
 import { eachOnward, end, move, type Onward, run, type Setting, together } from "./onward.ts";
@@ -174,13 +174,13 @@ function portFor({ cluster }: Setting, world: World, bridge: Link, state: State)
     to && world.forwarding(bridge.index, to).find((entry) => ports.some((port) => port.index === entry.interface));
   const known = learned && world.link(learned.interface);
   const hearing = (port: Link) => {
-    const peer = cluster.peer({ world, link: port });
+    const peer = cluster.wiring.peer({ world, link: port });
     if (peer === undefined) return "open";
     if (to === undefined) return "deaf";
     if (peer.link.mac === to) return "hears";
     const master = peer.world.link(peer.link.master);
     if (master?.kind !== "bridge") return "deaf";
-    const segment = cluster.segment({ world, link: port });
+    const segment = cluster.wiring.segment({ world, link: port });
     if (segment.stations.some(({ link }) => link.mac === to)) return "hears";
     return segment.open ? "open" : "deaf";
   };

@@ -1,9 +1,9 @@
 /** IP in IP: a packet leaves in another one (RFC 2003, `net/ipv4/ipip.c`), out of which another place takes it. */
 import type { Link, LinkDetails } from "../../../kernel/route/index.ts";
 import type { Address } from "../../../net/address.ts";
-import type { End } from "../cluster.ts";
 import { protocolNumber } from "../packet.ts";
 import type { State } from "../state.ts";
+import type { End } from "../wiring.ts";
 import type { World } from "../world.ts";
 import { ipipOverhead, ipipPacket, sourceTowards, wrap } from "../wrap.ts";
 import { end, move, type Onward } from "./onward.ts";

@@ -1,13 +1,15 @@
 /** Over a link: whom the frame is for, and to which place it comes. */
 import type { MacAddress, Neighbour } from "../../../kernel/route/index.ts";
 import { type Address, addressBytes, familyOf } from "../../../net/address.ts";
-import type { Cluster, End, Segment } from "../cluster.ts";
+import type { Cluster } from "../cluster.ts";
 import { type State, withStep } from "../state.ts";
+import type { End, Segment } from "../wiring.ts";
 import type { World } from "../world.ts";
 import { bridgeSends, enterBridge } from "./bridge.ts";
 import { intoIpip } from "./ipip.ts";
 import { departed, end, move, type Onward, pastLink, type Setting } from "./onward.ts";
 import { awaitedOutside, targetOf } from "./socket.ts";
+import { apartFrom, bottomOf, downFrom, upFrom } from "./stacked.ts";
 import { intoTunnel } from "./vxlan.ts";
 
 /** `ARPHRD_ETHER`. */
@@ -54,7 +56,9 @@ function over(setting: Setting, from: End, state: State, nextHop: Address): Onwa
   const { world, link } = from;
   if (link.kind === "bridge") return bridgeSends(setting, from, state);
   if (link.details?.kind === "vxlan") return intoTunnel(setting.cluster, from, state, link.details);
-  const peer = setting.cluster.peer(from);
+  const lower = downFrom(setting, from, state, nextHop);
+  if (lower !== undefined) return lower;
+  const peer = setting.cluster.wiring.peer(from);
   if (peer !== undefined) return cross(from, peer, state);
   return leaveOpen(setting, { world, link }, state, nextHop, state.frame?.to);
 }
@@ -100,6 +104,8 @@ export function arrived(setting: Setting, world: World, state: State): Onward {
 /** The link's own chains let a frame pass: a bridge takes it, or IP. */
 function taken(setting: Setting, { world, link }: End, state: State): Onward {
   const title = world.linkTitle(link.index);
+  const upper = upFrom(setting, { world, link }, state);
+  if (upper !== undefined) return upper;
   const master = world.link(link.master);
   if (master?.kind === "bridge") return enterBridge(setting, { world, link }, master, state);
   if (master !== undefined && master.kind !== "vrf") {
@@ -133,7 +139,10 @@ function leaveOpen(
       remedy: `ip neigh del ${nextHop} dev ${from.link.name}`,
     });
   }
-  return cross(from, there, { ...state, frame: there.link.mac === undefined ? {} : { to: there.link.mac } });
+  const { mac: to } = there.link;
+  // Switches on the wire may change tags.
+  const { end: bottom, tag } = bottomOf(cluster.wiring, there);
+  return cross(from, bottom, { ...state, frame: { ...tag, ...(to !== undefined && { to }) } });
 }
 
 /** It leaves all places that are known. */
@@ -171,7 +180,7 @@ type Receiver =
 export function resolve(cluster: Cluster, from: End, nextHop: Address): Receiver {
   const { world, link } = from;
   const entry = world.neighbour(link.index, nextHop);
-  const segment = cluster.segment(from);
+  const segment = cluster.wiring.segment(from);
   const answering = segment.stations.filter((station) => answers(station, nextHop));
   const owner = answering.find(({ link: { mac } }) => mac !== undefined);
   if (entry?.mac !== undefined && (entry.state === "permanent" || entry.state === "noArp")) {
@@ -190,6 +199,8 @@ export function resolve(cluster: Cluster, from: End, nextHop: Address): Receiver
     return { kind: "mac", mac: owner.link.mac ?? entry.mac, note };
   }
   if (owner?.link.mac !== undefined) return { kind: "mac", mac: owner.link.mac };
+  const apart = apartFrom(cluster.wiring, from, nextHop);
+  if (apart !== undefined) return { kind: "nobody", ...apart };
   const failed = entry?.state === "failed" || entry?.state === "incomplete";
   if (segment.open && (!failed || cluster.acrossTheWire(world, nextHop) !== undefined)) return { kind: "open" };
   const asks = familyOf(nextHop) === "IPv4" ? "ARP" : "neighbour discovery";

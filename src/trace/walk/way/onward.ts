@@ -1,10 +1,11 @@
 /** How the parts of a packet's way hand it on to each other. */
 import { join, type Passage, type Recording } from "../chain.ts";
-import type { Cluster, End } from "../cluster.ts";
+import type { Cluster } from "../cluster.ts";
 import { atHook, type IpHook, runHook, runLinkHook } from "../hooks.ts";
 import type { Balanced } from "../ipvs.ts";
 import type { Ended, Outcome, State, Step } from "../state.ts";
 import { withoutPlace, withStep } from "../state.ts";
+import type { End } from "../wiring.ts";
 import type { World } from "../world.ts";
 import { type LinkProgramHook, pastPrograms } from "./programs.ts";
 

@@ -1,9 +1,10 @@
 /** VXLAN: a frame leaves in a packet of its own (RFC 7348), out of which another place takes it. */
 import type { Link, LinkDetails, MacAddress } from "../../../kernel/route/index.ts";
 import { type Address, familyOf } from "../../../net/address.ts";
-import type { Cluster, End } from "../cluster.ts";
+import type { Cluster } from "../cluster.ts";
 import { type Packet, protocolNumber } from "../packet.ts";
 import type { State } from "../state.ts";
+import type { End } from "../wiring.ts";
 import type { World } from "../world.ts";
 import { sourceTowards, wrap } from "../wrap.ts";
 import { end, move, type Onward } from "./onward.ts";
