@@ -285,6 +285,13 @@ spec:
     "agent:1 agent:1 agent:1",
   );
   assert.match(await kubectl(["get", "daemonset", "agent"]), /agent\s+3\s+3\s+3\s+3\s+3/);
+  const pods = () => kubectl(["get", "pods", "-o", "name"]);
+  const before = await pods();
+  await kubectl(["delete", "daemonset", "agent", "--cascade=orphan", "--timeout=20s"]);
+  await kubectl(["apply", "-f", "-"], manifest);
+  await kubectl(["rollout", "status", "daemonset/agent", "--timeout=20s"]);
+  assert.equal(await pods(), before, "the same DaemonSet takes up its pods again");
+  assert.match(await kubectl(["rollout", "history", "daemonset/agent"]), /2\s+<none>\n3\s+<none>/);
 });
 
 test("deleting takes dependents along, waits for them, or leaves them", { skip }, async (t) => {
@@ -303,8 +310,16 @@ test("deleting takes dependents along, waits for them, or leaves them", { skip }
   await apply();
   await kubectl(["delete", "deployment", "web", "--cascade=orphan", "--timeout=20s"]);
   assert.equal(count("replicasets.apps"), 1);
-  await kubectl(["delete", "replicaset", "-l", "app=web", "--timeout=20s"]);
-  await eventually("the pods are gone", () => count("pods") === 0);
+  const pods = () => server.api.list("pods", "default").map(({ metadata }) => metadata.name);
+  const before = pods();
+  await apply();
+  assert.deepEqual(pods(), before, "a Deployment that is made again takes up what the first one left");
+  const [aside = ""] = before;
+  await kubectl(["label", "pod", aside, "app=aside", "--overwrite"]);
+  await eventually("it is replaced", () => count("pods") === 4);
+  await kubectl(["delete", "deployment", "web", "--timeout=20s"]);
+  await eventually("the pod that was put aside is left", () => pods().join() === aside);
+  await kubectl(["delete", "pod", aside, "--now"]);
   await kubectl(["run", "single", "--image=x"]);
   await kubectl(["wait", "--for=condition=Ready", "pod/single", "--timeout=20s"]);
   await kubectl(["delete", "pod", "single", "--grace-period=0", "--force"]);

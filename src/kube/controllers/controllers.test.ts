@@ -6,7 +6,8 @@ import { type ApiObject, type JsonObject, listAt, numberAt, objectAt } from "../
 import { service as serviceKind } from "../server/kinds/service.ts";
 import { deployment as deploymentKind } from "../server/kinds/workloads.ts";
 import { withDefaults } from "../server/schema/decode.ts";
-import type { Action } from "./action.ts";
+import { type Action, controllerOf } from "./action.ts";
+import { claim } from "./claim.ts";
 import { decideStatus } from "./definitions.ts";
 import { decideDeployment } from "./deployment.ts";
 import { rollingLimits } from "./deploymentstatus.ts";
@@ -158,9 +159,37 @@ test("a replica set makes what is missing, and gives up what serves least", () =
   assert.deepEqual(kinds([mine("a"), mine("b", { ending: true })]), ["create", "status"]);
   const surplus = decideReplicaSet(set, [mine("a"), mine("b", { ready: false }), mine("c")], now).actions[0];
   assert.ok(surplus?.type === "delete" && surplus.object.metadata.name === "b");
-  assert.deepEqual(kinds([mine("a"), pod("stray")]), ["update", "status"], "a pod without controller is adopted");
-  const other = object("ReplicaSet", "other", {});
-  assert.deepEqual(kinds([mine("a"), mine("b"), pod("theirs", { owner: other })]), ["status"]);
+});
+
+test("a workload takes up what nobody controls and it selects, and lets go what it selects no more", () => {
+  const content = { spec: { selector: { matchLabels: { app: "web" } } } };
+  const [set, other] = [object("ReplicaSet", "web", content), object("ReplicaSet", "other", content)];
+  const ending = { ...set, metadata: { ...set.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } };
+  const relabelled = (one: ApiObject): ApiObject => ({ ...one, metadata: { ...one.metadata, labels: { app: "x" } } });
+  const gone = relabelled(pod("gone", { owner: set }));
+  const all = [
+    pod("mine", { owner: set }),
+    pod("stray"),
+    pod("theirs", { owner: other }),
+    gone,
+    relabelled(pod("foreign")),
+    pod("ending", { ending: true }),
+  ];
+  const outcome = (owner: ApiObject) => {
+    const { mine, actions } = claim("pods", owner, all);
+    const written = actions.map((action) =>
+      action.type === "update" ? [action.object.metadata.name, controllerOf(action.object)?.name] : [],
+    );
+    return [mine.map(({ metadata }) => metadata.name), written];
+  };
+  assert.deepEqual(outcome(set), [
+    ["mine"],
+    [
+      ["stray", "web"],
+      ["gone", undefined],
+    ],
+  ]);
+  assert.deepEqual(outcome(ending), [["mine", "gone"], []], "whoever ends changes nothing any more");
 });
 
 test("the scheduler spreads pods of one owner, and says why none suits", () => {

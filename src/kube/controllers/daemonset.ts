@@ -11,7 +11,8 @@ import {
   textAt,
 } from "../server/json.ts";
 import { amountOf } from "../server/kinds/workloads.ts";
-import { type Action, controlledBy, controllerOf, isControlledBy, perform } from "./action.ts";
+import { type Action, controlledBy, controllerOf, perform } from "./action.ts";
+import { claim } from "./claim.ts";
 import { type Controller, keyOfObject, splitKey } from "./loop.ts";
 import { matchesNode, tolerates } from "./placement.ts";
 import { availableIn, hasEnded, isReady, isTerminating, nodeOf, podOf, templateHash } from "./pods.ts";
@@ -194,15 +195,13 @@ export function daemonSetController(api: Api): Controller {
       const [namespace, name] = splitKey(key);
       const set = api.store.get({ resource, namespace, name });
       if (set === undefined) return undefined;
-      const mine = (object: ApiObject) => isControlledBy(object, set);
-      const revisions = api.list("controllerrevisions.apps", namespace).filter(mine);
-      const decision = decideDaemonSet(
-        set,
-        api.list("nodes"),
-        api.list("pods", namespace).filter(mine),
-        revisions,
-        api.now(),
-      );
+      const pods = claim("pods", set, api.list("pods", namespace));
+      const revisions = claim("controllerrevisions.apps", set, api.list("controllerrevisions.apps", namespace));
+      const claims = [...pods.actions, ...revisions.actions];
+      perform(api, claims, component);
+      // Now that they are written, they are looked at again.
+      if (claims.length > 0) return 0;
+      const decision = decideDaemonSet(set, api.list("nodes"), pods.mine, revisions.mine, api.now());
       perform(api, decision.actions, component);
       return decision.again;
     },

@@ -2,6 +2,7 @@
 import type { Api } from "../server/api.ts";
 import { type ApiObject, type JsonObject, numberAt, objectAt, sameJson, textAt, without } from "../server/json.ts";
 import { type Action, controlledBy, controllerOf, isControlledBy, perform } from "./action.ts";
+import { claim } from "./claim.ts";
 import { availableOf, isComplete, isRecreate, replicasOf, rollingLimits, statusOf, sum } from "./deploymentstatus.ts";
 import { LabelIndex } from "./labelindex.ts";
 import { type Controller, keyOfObject, splitKey } from "./loop.ts";
@@ -250,16 +251,20 @@ export function deploymentController(api: Api): Controller {
         return owner === undefined ? [] : ownerKeys(owner);
       }
       owned.note(change);
-      return [object, previous].flatMap((set) => (set === undefined ? [] : ownerKeys(set)));
+      const owners = [object, previous].flatMap((set) => (set === undefined ? [] : ownerKeys(set)));
+      if (controllerOf(object) !== undefined || type === "DELETED") return owners;
+      return [...owners, ...api.list("deployments.apps", object.metadata.namespace).map(keyOfObject)];
     },
     reconcile(key) {
       const [namespace, name] = splitKey(key);
       const deployment = api.store.get({ resource: "deployments.apps", namespace, name });
       if (deployment === undefined) return undefined;
-      const sets = owned
-        .withAny(namespace, { owner: deployment.metadata.uid })
-        .flatMap((set) => api.store.get({ resource, namespace, name: set }) ?? [])
-        .filter((set) => isControlledBy(set, deployment));
+      const names = [deployment.metadata.uid, ""].flatMap((owner) => owned.withAny(namespace, { owner }));
+      const candidates = names.flatMap((set) => api.store.get({ resource, namespace, name: set }) ?? []);
+      const { mine: sets, actions } = claim(resource, deployment, candidates);
+      perform(api, actions, component);
+      // Sets that come or go bring it here again.
+      if (actions.length > 0) return undefined;
       const wanted = templateOf(deployment);
       const old = isRecreate(deployment) ? sets.filter((set) => !sameJson(templateOf(set), wanted)) : [];
       const oldPods =

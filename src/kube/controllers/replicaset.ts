@@ -2,11 +2,12 @@
 import type { Api } from "../server/api.ts";
 import { type ApiObject, type JsonObject, numberAt, objectAt } from "../server/json.ts";
 import { requirementsOf, selects } from "../server/select/labels.ts";
-import { type Action, controlledBy, controllerOf, isControlledBy, perform } from "./action.ts";
+import { type Action, controlledBy, controllerOf, perform } from "./action.ts";
+import { claim } from "./claim.ts";
 import { LabelIndex } from "./labelindex.ts";
 import { type Controller, keyOfObject, splitKey } from "./loop.ts";
 import { ownerOf } from "./occupancy.ts";
-import { availableIn, byExpendability, isActive, isReady, podOf } from "./pods.ts";
+import { availableIn, byExpendability, isActive, isReady, isTerminating, podOf } from "./pods.ts";
 
 /** What a controller does, and when to look again (milliseconds). */
 export interface Decision {
@@ -17,20 +18,11 @@ export interface Decision {
 /** Pods that may be made in one go: more follow as soon as others had their turn. */
 const burst = 100;
 
-/** What to do about a ReplicaSet. `pods` are its own, those of its namespace without a controller, and any others. */
+/** What to do about a ReplicaSet. `pods` are those that it controls. */
 export function decideReplicaSet(set: ApiObject, pods: readonly ApiObject[], now: number): Decision {
-  const requirements = requirementsOf(objectAt(set, "spec", "selector"));
   const actions: Action[] = [];
-  const deleting = set.metadata.deletionTimestamp !== undefined;
-  const matching = pods.filter((pod) => isActive(pod) && selects(requirements, objectAt(pod, "metadata", "labels")));
-  const mine = matching.filter((pod) => isControlledBy(pod, set));
-  if (!deleting) {
-    for (const pod of matching) {
-      if (controllerOf(pod) !== undefined) continue;
-      const adopted = adopt(pod, set);
-      mine.push(adopted);
-      actions.push({ type: "update", resource: "pods", object: adopted });
-    }
+  const mine = pods.filter(isActive);
+  if (!isTerminating(set)) {
     const missing = numberAt(set, ["spec", "replicas"]) - mine.length;
     const template = objectAt(set, "spec", "template");
     const namespace = set.metadata.namespace ?? "";
@@ -62,12 +54,6 @@ export function withoutZeros(status: JsonObject, kept: readonly string[] = ["rep
   return Object.fromEntries(Object.entries(status).filter(([name, value]) => value !== 0 || kept.includes(name)));
 }
 
-function adopt(pod: ApiObject, owner: ApiObject): ApiObject {
-  const present = objectAt(pod, "metadata").ownerReferences;
-  const ownerReferences = [...(Array.isArray(present) ? present : []), controlledBy(owner)];
-  return { ...pod, metadata: { ...pod.metadata, ownerReferences } };
-}
-
 /** The controller of ReplicaSets. */
 export function replicaSetController(api: Api): Controller {
   const component = "replicaset-controller";
@@ -94,7 +80,11 @@ export function replicaSetController(api: Api): Controller {
       if (set === undefined) return undefined;
       const names = [set.metadata.uid, ""].flatMap((owner) => owned.withAny(namespace, { owner }));
       const pods = names.flatMap((pod) => api.store.get({ resource: "pods", namespace, name: pod }) ?? []);
-      const decision = decideReplicaSet(set, pods, api.now());
+      const claimed = claim("pods", set, pods.filter(isActive));
+      perform(api, claimed.actions, component);
+      // Pods that come or go bring the set here again.
+      if (claimed.actions.length > 0) return undefined;
+      const decision = decideReplicaSet(set, claimed.mine, api.now());
       perform(api, decision.actions, component);
       // Pods that were just made or removed change the status: their changes bring the set here again.
       return decision.again;
