@@ -27,6 +27,9 @@ const rules = [
   "-m recent --name target --rdest --set",
   "-m recent --name net --mask 255.255.255.0 --set",
   "-p tcp -m recent --name kept --set",
+  "-m recent --name limit --set",
+  "-m recent --name limit --rcheck",
+  "-m recent --name limit --update --seconds 100 --hitcount 3",
 ];
 const [tcp, udp] = packets;
 

@@ -18,10 +18,18 @@ const recent = (length: number, maskAt: number | undefined): Match => ({
     const address = masked(whose === "client" ? state.packet.source : state.packet.destination, info, maskAt);
     const changes = (condition: Condition): Condition =>
       condition.kind === "known" ? { ...condition, touches: touchedName(name) } : condition;
-    if ((action & asks.set) !== 0) return changes(known(!inverted, `the ${whose} is remembered`));
+    const isLost = state.touched.includes(touchedName(name));
+    const before = isLost ? undefined : listOf(seen, name)?.get(address);
+    const isSet = state.touched.includes(setName(name, address));
+    if ((action & asks.set) !== 0) {
+      const condition = known(!inverted, `the ${whose} is remembered`);
+      // One packet more is kept account of, where it is plain which entry it is for.
+      const isPlain = before !== undefined && before.length < 2 && !isSet;
+      return isPlain ? { ...condition, touches: setName(name, address) } : changes(condition);
+    }
     const within = wantOf(info);
     const text = `the ${whose} is ${inverted ? "not " : ""}remembered by list ${name}${within.text}`;
-    const list = state.touched.includes(touchedName(name)) ? undefined : listOf(seen, name)?.get(address);
+    const list = isSet ? before && withOneMore(before, address, seen) : before;
     const entry = list === undefined ? undefined : theOne(list, action, seen);
     if (entry === undefined) return depends(text);
     const holds = entry !== "none" && ((action & asks.remove) !== 0 || within.holds(entry));
@@ -36,6 +44,13 @@ const recent = (length: number, maskAt: number | undefined): Match => ({
 });
 
 const touchedName = (name: string) => `recent ${name}`;
+const setName = (name: string, address: Address) => `recent set ${name} ${address}`;
+
+/** The entry of an address once a rule has set it for the same packet: that is one of its packets, too. */
+function withOneMore([entry]: readonly RecentEntry[], address: Address, { state }: Seen): readonly RecentEntry[] {
+  // A time to live that is not known is none of those that are.
+  return [{ address, ttl: state.packet.ttl ?? -1, ages: [0, ...(entry?.ages ?? [])] }];
+}
 
 /** How many packets must have been seen, and within which time. */
 function wantOf(info: DataView): { readonly text: string; readonly holds: (entry: RecentEntry) => boolean } {
