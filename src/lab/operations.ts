@@ -98,7 +98,7 @@ export async function down(name: string): Promise<boolean> {
   }
   // What a crash, or a reboot, left behind.
   sweepLab(name);
-  const known = folder.read() !== undefined;
+  const known = folder.exists;
   folder.removeTraces();
   folder.release();
   return pid !== undefined || known;

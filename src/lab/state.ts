@@ -8,7 +8,7 @@
  * - `supervisor.json`, `supervisor.log`, `control.sock`: the program that keeps it running
  * - `fault.json`, `lasting-fault.json`: what was broken on purpose, and what of it outlives the lab's end
  */
-import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -86,9 +86,16 @@ export class LabFolder {
     return join(this.path, "nodes", name);
   }
 
-  /** What the lab is to be; undefined if there is none. */
+  /** What the lab is to be; undefined if there is none. @throws an Error with the remedy if that cannot be read. */
   read(): LabRecord | undefined {
-    return this.readJson("lab.json") as LabRecord | undefined;
+    const found = this.readJson("lab.json");
+    if (found !== undefined && !isRecord(found)) throw this.#damaged("lab.json", "it is no lab");
+    return found;
+  }
+
+  /** Whether there is anything of the lab on disk. */
+  get exists(): boolean {
+    return existsSync(this.path);
   }
 
   write(record: LabRecord): void {
@@ -97,13 +104,21 @@ export class LabFolder {
 
   /** The id of the supervisor's process, undefined if none runs. */
   supervisor(): number | undefined {
-    const noted = this.readJson("supervisor.json") as { readonly pid: number; readonly start: string } | undefined;
-    return noted !== undefined && processStart(noted.pid) === noted.start ? noted.pid : undefined;
+    let text: string;
+    try {
+      text = readFileSync(join(this.path, "supervisor.json"), "utf8");
+    } catch (error) {
+      if (isSystemError(error, "ENOENT")) return undefined;
+      throw this.#closed(error);
+    }
+    // A power cut may leave a note that is empty; whoever wrote it is gone.
+    const [, pid, start] = /^\{"pid":(\d+),"start":"(\d+)"\}$/.exec(text) ?? [];
+    return pid !== undefined && processStart(Number(pid)) === start ? Number(pid) : undefined;
   }
 
   /** Whether its last supervisor ended without clearing up: killed, or with the machine. */
   get crashed(): boolean {
-    return this.readJson("supervisor.json") !== undefined && this.supervisor() === undefined;
+    return existsSync(join(this.path, "supervisor.json")) && this.supervisor() === undefined;
   }
 
   /** Makes this process the supervisor. @returns false if another one is, or is faster. */
@@ -150,9 +165,7 @@ export class LabFolder {
       return JSON.parse(readFileSync(path, "utf8"));
     } catch (error) {
       if (isSystemError(error, "ENOENT")) return undefined;
-      if (error instanceof SyntaxError)
-        throw new Error(`${path} is damaged: ${error.message}; remove it, or the lab with portolan lab reset`);
-      throw this.#closed(error);
+      throw error instanceof SyntaxError ? this.#damaged(name, error.message) : this.#closed(error);
     }
   }
 
@@ -177,8 +190,23 @@ export class LabFolder {
     }
   }
 
+  #damaged(name: string, why: string): Error {
+    return new Error(`${join(this.path, name)} is damaged: ${why}; remove it, or the lab with portolan lab reset`);
+  }
+
   #closed(cause: unknown): Error {
     const remedy = "make room, or set XDG_STATE_HOME to a folder of yours";
     return new Error(`${this.path}: no lab can be kept there (${errorText(cause)}): ${remedy}`, { cause });
   }
+}
+
+function isRecord(value: unknown): value is LabRecord {
+  const { spec, apiPort } = (value ?? {}) as Partial<Record<keyof LabRecord, unknown>>;
+  const { name, mode, families, nodes } = (spec ?? {}) as Partial<Record<keyof LabSpec, unknown>>;
+  return (
+    typeof apiPort === "number" &&
+    typeof name === "string" &&
+    typeof mode === "string" &&
+    [families, nodes].every((list) => Array.isArray(list) && list.length > 0)
+  );
 }
