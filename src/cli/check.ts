@@ -12,12 +12,16 @@ import { durationFlag, parseFlags, stringFlag, stringsFlag, switchFlag } from ".
 import { commandLine, InvalidInputError } from "../config/problems.ts";
 import { KubeClient } from "../kube/client.ts";
 import { findCluster, KubeconfigError } from "../kube/kubeconfig.ts";
+import { runningLab } from "../lab/operations.ts";
+import { namespaceNames } from "../lab/plan/names.ts";
+import { labClient } from "../lab/pods.ts";
+import { enterWorld } from "../lab/world.ts";
 import { errorText } from "../telemetry/log.ts";
 import { capture, readSnapshotFile } from "../trace/snapshot/index.ts";
 import type { ClusterObjects } from "../trace/snapshot/objects.ts";
 import { readObjects } from "../trace/snapshot/readobjects.ts";
 import { type Command, type CommandContext, commandHelp, exitStatus } from "./command.ts";
-import { lookInto } from "./snapshots.ts";
+import { choiceProblems, lookInto } from "./snapshots.ts";
 
 const flags = {
   namespace: stringFlag(
@@ -25,6 +29,7 @@ const flags = {
     { help: "A named network namespace (ip netns) to look into, instead of this one." },
     "name",
   ),
+  lab: stringFlag("", { help: "A lab that runs (portolan lab): each of its nodes." }, "name"),
   snapshot: stringsFlag([], {
     help: "Files of `portolan snapshot` to look at, instead of this machine: one, or one for each node, which are compared then.",
   }),
@@ -61,10 +66,7 @@ export const check: Command = {
     { line: "portolan check", what: "look at this node" },
     { line: "portolan check --watch", what: "go on looking while you repair" },
     { line: "portolan check --snapshot node1.json.gz -o json", what: "look at what somebody sent" },
-    {
-      line: "portolan check --namespace ptl-lab-node1 --kubeconfig $KUBECONFIG",
-      what: "look at a node of a lab (lab up says what KUBECONFIG is)",
-    },
+    { line: "portolan check --lab lab", what: "look at all nodes of a lab" },
   ],
   flags,
   statuses: {
@@ -85,10 +87,13 @@ export const check: Command = {
       return exitStatus.ok;
     }
     if (!["text", "json"].includes(values.output)) throw wrong(`-o ${values.output}: must be text or json`);
-    if (values.snapshot.length > 0 && values.namespace !== "")
-      throw wrong("--snapshot and --namespace exclude each other");
+    const [problem] = choiceProblems({ ...values, alone: false });
+    if (problem !== undefined) throw wrong(problem);
     if (values.snapshot.length > 0 && values.watch) throw wrong("--watch needs a node: a snapshot does not change");
+    if (values.lab !== "" && values.watch)
+      throw wrong(`--watch needs one node, such as --namespace ${namespaceNames(values.lab).node("node1")}`);
     if (values.interval < 100) throw wrong("--interval must be 100ms or more");
+    if (values.lab !== "") return ofLab(values, context);
     if (values.namespace !== "") lookInto(values.namespace);
     const client = clientOf(values, context);
     try {
@@ -98,6 +103,22 @@ export const check: Command = {
     }
   },
 };
+
+/** Looks at each node. */
+async function ofLab(values: Values, context: CommandContext): Promise<number> {
+  enterWorld(values.lab, false);
+  const folder = runningLab(values.lab);
+  const names = namespaceNames(values.lab);
+  const client = labClient(folder);
+  let status: number = exitStatus.ok;
+  try {
+    for (const { name } of folder.read()?.spec.nodes ?? [])
+      status = Math.max(status, await once({ ...values, namespace: names.node(name) }, client, context));
+  } finally {
+    await client.destroy();
+  }
+  return status;
+}
 
 async function once(values: Values, client: KubeClient | undefined, context: CommandContext): Promise<number> {
   if (values.snapshot.length > 0) return ofFiles(values, client, context);

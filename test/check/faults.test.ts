@@ -154,6 +154,20 @@ test("an API server that does not answer does not keep the node from being looke
   }
 });
 
+test("all nodes of a lab are looked at, each with a last line of its own", async () => {
+  await lab.lab("break", "mtu");
+  try {
+    const { code, out } = await lab.run([program, "check", "--lab", lab.name]);
+    assert.equal(code, 3);
+    assert.match(out, /^\S+-node1: nothing found\nWARNING link eth0\n[\s\S]*\n\S+-node2: 1 warning\n$/);
+  } finally {
+    await lab.lab("repair");
+  }
+  const { code, err } = await lab.run([program, "check", "--lab", lab.name, "--watch"]);
+  assert.equal(code, 2);
+  assert.match(err, /--watch needs one node, such as --namespace ptl-/);
+});
+
 test("a namespace that is not there is named", async () => {
   const { code, err } = await lab.run([program, "check", "--namespace", "ptl-nobody"]);
   assert.equal(code, 1);

@@ -64,14 +64,21 @@ function fromPods(facts: Facts, overlays: readonly Link[]): readonly Found[] {
   const longest = Math.max(0, ...podLinks.map((link) => link.mtu));
   return (overlays.length > 0 ? overlays : uplinks)
     .filter(({ index, mtu: most }) => most < longest && !podBridges.some((bridge) => bridge.index === index))
-    .map(({ name, mtu: most }) => {
+    .map(({ name, kind, mtu: most }) => {
       const which = podLinks.filter((link) => link.mtu > most).map((link) => link.name);
       return {
         severity: "warning",
         subject: `link ${name}`,
         message: `Pods may send packets of ${longest} bytes (${some(which)}), and ${name}, by which they leave, takes ${most}: long packets arrive only if the ICMP errors about them do, and none of others that are longer than ${most} comes in.`,
-        remedy: `the same MTU on both: "mtu": ${most} in the CNI configuration, or, if the wire takes ${longest}:`,
-        run: [command`ip link set ${name} mtu ${longest}`],
+        ...(kind === "vxlan"
+          ? {
+              remedy: `"mtu": ${most} in the CNI configuration, and new pods`,
+              run: [command`ip -details link show ${name}`],
+            }
+          : {
+              remedy: `the same MTU on both: "mtu": ${most} in the CNI configuration and new pods, or, if the wire takes ${longest}:`,
+              run: [command`ip link set ${name} mtu ${longest}`],
+            }),
       };
     });
 }
