@@ -18,11 +18,12 @@ const limits = { length: 10_000, depth: 100 };
 /**
  * Compiles an expression.
  *
- * @throws {SyntaxError} if it is not one.
+ * @param known the names that it may use; any if undefined.
+ * @throws {SyntaxError} if it is not one, or uses another name.
  */
-export function compileExpression(text: string): Expression {
+export function compileExpression(text: string, known?: readonly string[]): Expression {
   if (text.length > limits.length) throw new SyntaxError(`an expression is longer than ${limits.length} characters`);
-  return new Parser(text).whole();
+  return new Parser(text, known).whole();
 }
 
 type Operation = (left: unknown, right: unknown) => unknown;
@@ -92,12 +93,14 @@ const unaryStrength = 45;
 
 class Parser {
   readonly #text: string;
+  readonly #known: readonly string[] | undefined;
   readonly #tokens: readonly ExpressionToken[];
   #at = 0;
   #depth = 0;
 
-  constructor(text: string) {
+  constructor(text: string, known: readonly string[] | undefined) {
     this.#text = text;
+    this.#known = known;
     this.#tokens = tokensOf(text);
   }
 
@@ -202,7 +205,13 @@ class Parser {
   #primary(): Expression {
     const token = this.#next();
     if (token.kind === "value") return () => token.value;
-    if (token.kind === "name") return named(token.text);
+    if (token.kind === "name") {
+      const { text } = token;
+      if (this.#known?.includes(text) === false && !Object.hasOwn(constants, text)) {
+        throw new SyntaxError(`'${text}' is not known, only ${this.#known.join(", ")}`);
+      }
+      return named(text);
+    }
     if (token.kind === "operator" && token.text === "(") {
       const inner = this.#choice();
       if (!this.#take(")")) throw this.#unexpected();

@@ -4,10 +4,28 @@ import { prefixContains, tryParsePrefix } from "../../net/prefix.ts";
 import type { Query } from "../server/query.ts";
 import type { Site } from "../server/site.ts";
 import { className, typeName } from "../wire/codes.ts";
-import type { Scope } from "./expression.ts";
+
+/** The names that {@link queryScope} has. */
+export const queryNames = [
+  "name",
+  "type",
+  "class",
+  "client_ip",
+  "port",
+  "proto",
+  "server_ip",
+  "server_port",
+  "bufsize",
+  "do",
+  "id",
+  "opcode",
+  "size",
+  "metadata",
+  "incidr",
+] as const;
 
 /** Functions over a query. `site` finds metadata where plugin metadata has not collected any. */
-export function queryScope(query: Query, site: Site): Scope {
+export function queryScope(query: Query, site: Site): Readonly<Record<(typeof queryNames)[number], unknown>> {
   const { client, message, question } = query;
   const cached = new Map<string, () => string>();
   const metadata = (label: unknown): string => {

@@ -45,4 +45,5 @@ test("two blocks of one zone without views are refused", async () => {
     /cannot serve \. at dns:\/\/:53: it is already defined/,
   );
   await assert.rejects(serve(block("view x {\n expr name( ==\n}", "192.0.2.1")), /:3: expr: unexpected/);
+  await assert.rejects(serve(block("view x {\n expr nme() == 'a'\n}", "192.0.2.1")), /:3: expr: 'nme' is not known/);
 });

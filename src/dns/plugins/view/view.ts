@@ -2,7 +2,7 @@
 
 import { single } from "../../corefile/stanza.ts";
 import { compileExpression } from "../../expression/expression.ts";
-import { queryScope } from "../../expression/scope.ts";
+import { queryNames, queryScope } from "../../expression/scope.ts";
 import { messageOf } from "../../server/log.ts";
 import type { Plugin } from "../../server/plugin.ts";
 import type { Query } from "../../server/query.ts";
@@ -18,7 +18,7 @@ export const view: Plugin = {
     const tests = stanza.properties.map((property) => {
       if (property.name !== "expr") throw stanza.unknown(property);
       try {
-        return compileExpression(property.expect(1, Number.POSITIVE_INFINITY).join(" "));
+        return compileExpression(property.expect(1, Number.POSITIVE_INFINITY).join(" "), queryNames);
       } catch (error) {
         throw property.error(messageOf(error));
       }
