@@ -42,7 +42,7 @@ export class Stanza {
     const { length } = this.args;
     if (length < min || length > max) {
       const range = min === max ? `${min}` : max === Number.POSITIVE_INFINITY ? `at least ${min}` : `${min} to ${max}`;
-      throw this.error(`needs ${range} argument${range === "1" ? "" : "s"}, got ${length}`);
+      throw this.error(`needs ${range} argument${range.endsWith(" 1") || range === "1" ? "" : "s"}, got ${length}`);
     }
     return this.args;
   }

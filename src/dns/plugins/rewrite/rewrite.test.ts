@@ -127,7 +127,8 @@ test("faults of the directive are reported", async () => {
     ["name a b answer", /answer needs/],
     ["ttl a x", /ttl needs/],
     ["rcode a FOO BAR", /rcode needs/],
-    ["type A NOTYPE", /type needs two/],
+    ["type A NOTYPE", /'NOTYPE' is not a type of records/],
+    ["class IN", /class needs what to rewrite/],
     ["edns0 local foo 1 2", /must be one of set, append/],
     ["edns0 subnet set 33 56", /subnet needs/],
   ] as const) {

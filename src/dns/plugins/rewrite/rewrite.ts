@@ -77,8 +77,14 @@ function parse(stanza: Stanza, site: Site): Rule {
 
 /** `type FROM TO`, `class FROM TO` */
 function questionRule(stanza: Stanza, then: Rule["then"], field: "type" | "class", words: readonly string[]): Rule {
-  const [from, to] = words.map((word) => (field === "type" ? tryParseType(word) : tryParseClass(word)));
-  if (words.length !== 2 || from === undefined || to === undefined) throw stanza.error(`${field} needs two of them`);
+  const [from, to] = words.map((word) => {
+    const number = field === "type" ? tryParseType(word) : tryParseClass(word);
+    if (number === undefined) throw stanza.error(`'${word}' is not a ${field} of records`);
+    return number;
+  });
+  if (words.length !== 2 || from === undefined || to === undefined) {
+    throw stanza.error(`${field} needs what to rewrite, and into what`);
+  }
   return {
     then,
     apply: (query) => (query.question[field] === from ? { query: query.ask({ [field]: to }) } : undefined),
