@@ -1,6 +1,7 @@
 /** Packets that are sent to see whether the kernel does what a walk says. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { after, test } from "node:test";
 import { parseAddress } from "../../src/net/address.ts";
@@ -8,7 +9,7 @@ import { capture, type Snapshot } from "../../src/trace/snapshot/index.ts";
 import { formatVerification } from "../../src/trace/verify/report.ts";
 import { type Verification, verify } from "../../src/trace/verify/verify.ts";
 import { Cluster, type Question } from "../../src/trace/walk/index.ts";
-import { serveTcp } from "../support/sockets.ts";
+import { openBound, serveTcp } from "../support/sockets.ts";
 import { nodeBetween } from "./between.ts";
 
 const { client: pod, node, server } = nodeBetween("verify");
@@ -66,6 +67,25 @@ test("datagrams and echo requests are followed alike", async () => {
   });
   assert.equal(echo.comparison.kind, "agrees");
   assert.deepEqual(echo.reaction, { kind: "answered" });
+});
+
+test("what a program sends back in a packet of its own is no difference", async () => {
+  const echo = createSocket("udp4");
+  const fd = openBound(server, "UDP", parseAddress("10.2.0.2"), 7);
+  echo.on("message", (message, from) => echo.send(message, from.port, from.address));
+  await new Promise<void>((done) => echo.bind({ fd }, done));
+  try {
+    const packet = { ...web, protocol: 17, destination: parseAddress("10.2.0.2"), destinationPort: 7 };
+    const result = await verified(await places(), packet);
+    assert.equal(result.comparison.kind, "agrees");
+    assert.equal(result.comparison.kind === "agrees" && result.comparison.sentOn, server.namespace);
+    assert.match(
+      formatVerification(result, String),
+      /A program of .*-server sent what the datagram carried on, or back/,
+    );
+  } finally {
+    echo.close();
+  }
 });
 
 test("a snapshot that is not as the kernel is differs, and the first different line is shown", async () => {

@@ -4,13 +4,16 @@ import { formatHostPort } from "../../net/protocol.ts";
 import type { IpHook } from "../walk/hooks.ts";
 import type { Ended, State, Walk, WalkOptions } from "../walk/index.ts";
 import { stepsOf } from "../walk/index.ts";
-import type { Packet } from "../walk/packet.ts";
+import { type Packet, protocolNumber } from "../walk/packet.ts";
 import { type Account, type Header, ipHooks } from "./account.ts";
 
 /** How the two relate. */
 export type Comparison =
-  /** One of the walk's ways is the kernel's. */
-  | { readonly kind: "agrees"; readonly way: Ended }
+  /**
+   * One of the walk's ways is the kernel's. `sentOn`: the place where a program got the datagram, and sent what it carried
+   * on, or back, in a packet of its own, which the kernel traced as well.
+   */
+  | { readonly kind: "agrees"; readonly way: Ended; readonly sentOn?: string }
   /** None is. The way that goes along with the kernel longest, and where they part. */
   | { readonly kind: "differs"; readonly end: Ended | undefined; readonly parting: Parting }
   /** The walk says itself that it did not follow every way. */
@@ -62,8 +65,10 @@ function compareEnds(
   let closest: { readonly end: Ended; readonly parting: Parting; readonly score: number } | undefined;
   let lost: string | undefined;
   for (const end of ends) {
-    const { parting, score } = partingOf(kernel, linesOfWalk(end, start));
+    const lines = linesOfWalk(end, start);
+    const { parting, score } = partingOf(kernel, lines);
     if (parting === undefined) return { kind: "agrees", way: end };
+    if (isSentOn(end, kernel, lines)) return { kind: "agrees", way: end, sentOn: end.state.place };
     // What it does not follow it says, and the kernel goes on. Of too many branches it names one for all.
     const { outcome } = end;
     const whole = parting.same >= parting.walk.length - 1;
@@ -73,6 +78,21 @@ function compareEnds(
   if (lost !== undefined) return { kind: "not compared", why: lost };
   const none: Parting = { place: start, kernel: kernel.get(start) ?? [], walk: [], same: 0 };
   return { kind: "differs", end: closest?.end, parting: closest?.parting ?? none };
+}
+
+/** Whether a walk is right as far as it goes, and a program that got the datagram then sent another one with the same bytes. */
+function isSentOn(
+  { outcome, state }: Ended,
+  kernel: ReadonlyMap<string, readonly string[]>,
+  walk: ReadonlyMap<string, readonly string[]>,
+): boolean {
+  if (outcome.kind !== "delivered" || state.packet.protocol !== protocolNumber.udp) return false;
+  const begins = [...walk].every(([place, ours]) => {
+    const theirs = kernel.get(place);
+    return theirs === undefined || ours.every((line, i) => alike(theirs[i], line));
+  });
+  const further: IpHook = "output";
+  return begins && kernel.get(state.place)?.[walk.get(state.place)?.length ?? 0] === further;
 }
 
 /** Where they part first, if they do, and how many lines they share in all. */

@@ -20,6 +20,10 @@ export function formatVerification(
     }
     const ways = walk.ends.length > 1 ? `: it went one of the ${walk.ends.length} ways that the walk has` : "";
     lines.push("", `Agreed: the kernel did what the walk says${ways}`);
+    if (comparison.sentOn !== undefined) {
+      const what = "sent what the datagram carried on, or back, in another one, which is shown above as well";
+      lines.push(`A program of ${comparison.sentOn} ${what}.`);
+    }
     if (walk.ends.some(({ state }) => state.assumptions.length > 0))
       lines.push("What the walk did not know, the packet has decided.");
   } else if (comparison.kind === "not compared") {
