@@ -35,9 +35,18 @@ export interface AccessEnvironment {
 /** That of this process. */
 export const processEnvironment: AccessEnvironment = {
   env: process.env,
-  home: homedir(),
+  home: homeOrRoot(),
   serviceAccount: "/var/run/secrets/kubernetes.io/serviceaccount",
 };
+
+/** The home of this user; users that are but a number, as in many containers, have none. */
+function homeOrRoot(): string {
+  try {
+    return homedir();
+  } catch {
+    return "/";
+  }
+}
 
 /**
  * The cluster that this pod runs in, as its service account.

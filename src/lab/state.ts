@@ -23,11 +23,18 @@ const settling = 30;
 /**
  * Where programs of this user keep what shall last: XDG_STATE_HOME where that is set, else /var/lib for root and
  * ~/.local/state for others (the XDG Base Directory Specification, which passes over paths that are relative).
+ *
+ * @throws an Error with the remedy for a user who has no home.
  */
 export function stateHome(): string {
   const { XDG_STATE_HOME: wanted = "" } = process.env;
   if (isAbsolute(wanted)) return wanted;
-  return process.getuid?.() === 0 ? "/var/lib" : join(homedir(), ".local", "state");
+  if (process.getuid?.() === 0) return "/var/lib";
+  try {
+    return join(homedir(), ".local", "state");
+  } catch (cause) {
+    throw new Error("this user has no home, where labs are kept: set XDG_STATE_HOME to a folder", { cause });
+  }
 }
 
 /** Where labs lie. */

@@ -6,7 +6,7 @@ import { after, test } from "node:test";
 import { processStart, signalProcess } from "../../src/kernel/programs.ts";
 import { processesOfWorlds } from "../../src/kernel/rootless.ts";
 import { answersTo, story } from "./story.ts";
-import { eventually, TestLab, unprivilegedLabs } from "./testlab.ts";
+import { eventually, TestLab, unprivilegedLabs, unprivilegedUser } from "./testlab.ts";
 
 const lab = new TestLab({ unprivileged: true });
 after(() => lab.remove());
@@ -70,3 +70,11 @@ test("who may have no user namespaces is told how to allow them", async () => {
   assert.match(err, /one is root or has user namespaces: /);
   if (unprivilegedLabs) assert.match(err, /sudo sysctl -w user\.max_user_namespaces=/);
 });
+
+if (process.getuid?.() === 0 && unprivilegedUser !== 0) {
+  test("a user who is but a number, with no home, is told where labs can be kept", async () => {
+    const { code, err } = await lab.run(["env", "-u", "HOME", "-u", "XDG_STATE_HOME", lab.program, "lab", "status"]);
+    assert.equal(code, 1);
+    assert.match(err, /this user has no home, where labs are kept: set XDG_STATE_HOME to a folder/);
+  });
+}
