@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { intFlag, parseFlags, stringFlag, switchFlag } from "../config/flags.ts";
 import { commandLine, InvalidInputError } from "../config/problems.ts";
+import { errorText } from "../telemetry/log.ts";
 import { type From, parseFrom, parseTo, resolveEnds, type To } from "../trace/ask/index.ts";
 import { explain } from "../trace/explain/index.ts";
 import { formatWalk, type Summary, summaryOf, walkAsJson, walkAsSvg } from "../trace/render/index.ts";
@@ -148,7 +149,7 @@ export const trace: Command = {
     const { from, to } = endsOf(values, rest);
     const { verbose } = values;
     const file = values["what-if"];
-    const changes = file === "" ? undefined : parseChanges(readFileSync(file, "utf8"), file);
+    const changes = file === "" ? undefined : parseChanges(textOf(file), file);
     const snapshots = await takeSnapshots(values, context);
     const cluster = new Cluster(snapshots, mostSteps);
     try {
@@ -172,6 +173,14 @@ export const trace: Command = {
     }
   },
 };
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`${file}: cannot be read: ${errorText(error)}`);
+  }
+}
 
 /** Exit statuses by how a walk and the kernel relate. */
 const agreement = { agrees: exitStatus.ok, differs: 24, "not compared": 25 } as const;
@@ -229,6 +238,11 @@ function endsOf(values: Values, [from, to, ...more]: readonly string[]): { reado
     problems.push("--verify and --snapshot: packets are sent here and now, not in a file");
   if (values.verify && values["what-if"] !== "")
     problems.push("--verify and --what-if: the kernel does not do what is only thought of");
+  const special = values.verify ? "--verify" : values["what-if"] !== "" ? "--what-if" : undefined;
+  if (special !== undefined && values.output === "json")
+    problems.push(`${special} and --output json: it is told as text`);
+  if (special !== undefined && values.svg !== "")
+    problems.push(`${special} and --svg: the way is drawn without ${special}`);
   refuse([...problems, ...choiceProblems(values)]);
   if (start === undefined || target === undefined) throw new TypeError("the problems were not told");
   return { from: start, to: target };

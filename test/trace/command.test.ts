@@ -140,6 +140,11 @@ test("wrong usage is refused with all that is wrong", async () => {
     run("node", "shop/web:http"),
     /no names here without the cluster's API, but for Services that comments of rules name: name it with --kubeconfig/,
   );
+  await assert.rejects(
+    run("--verify", "-o", "json", "--svg", "way.svg", "node", "10.0.0.1:80"),
+    /--verify and --output json: .*--verify and --svg: /s,
+  );
+  await assert.rejects(run("--what-if", "/", "node", "10.0.0.1:80"), /^Error: \/: cannot be read: EISDIR/);
 });
 
 for (const variant of ["nft", "legacy"]) {

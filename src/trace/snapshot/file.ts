@@ -6,10 +6,10 @@ import type { Snapshot } from "./types.ts";
 
 /** Reads a snapshot, compressed or not. @throws an Error that names the file. */
 export function readSnapshotFile(file: string): Snapshot {
-  const bytes = readFileSync(file);
-  const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
   let plain: Buffer;
   try {
+    const bytes = readFileSync(file);
+    const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
     plain = isGzip ? gunzipSync(bytes, { maxOutputLength: largestDocument }) : bytes;
   } catch (error) {
     throw new Error(`${file}: cannot be read: ${error instanceof Error ? error.message : error}`);
