@@ -79,12 +79,14 @@ export class Inputs {
    * @param onChange called after each change that may matter, from when the first lists are complete.
    * @param onNode called with this Node, when it appears and when it changes.
    * @returns when everything is known that is needed to begin.
+   * @throws the signal's reason once it is aborted, before or meanwhile.
    */
   async start(
     onChange: (change: InputChange) => void,
     onNode: (node: Node) => void,
     signal: AbortSignal,
   ): Promise<void> {
+    signal.throwIfAborted();
     const { addresses, clock, log, options, nodeName, expectNode = false } = this.#options;
     let ready = false;
     const change = (what: InputChange) => {

@@ -90,18 +90,14 @@ const web = slice(["10.1.0.1"]);
 const key = "shop/web/TCP/IPv4";
 const upsert = <T>(object: T): ObjectEvent<T> => ({ type: "upsert", object });
 
-async function setUp(t: TestContext, detectNodeCIDR = false, minSyncPeriod = 0) {
-  const clock = new ManualClock(1_000_000);
-  const source = new HandSource();
-  const mode = new NotingMode();
-  const registry = new Registry();
-  const health = new ProxyHealth(clock, 60_000);
-  const events: ProxyEvent[] = [];
-  const stale: (readonly UdpService[])[] = [];
-  const tracker = { failures: 0 };
-  const checks: ReadonlyMap<string, HealthCheck | undefined>[] = [];
-  const machine = { addresses: ["127.0.0.1", "192.168.0.1"].map(parseAddress), changed: () => {} };
-  const inputs = new Inputs({
+/** The machine's addresses, and what is called when they change. */
+interface Addresses {
+  addresses: readonly Address[];
+  changed: () => void;
+}
+
+function inputsOf(source: Source, clock: ManualClock, machine: Addresses, detectNodeCIDR: boolean): Inputs {
+  return new Inputs({
     source,
     nodeName: "here",
     expectNode: true,
@@ -125,6 +121,20 @@ async function setUp(t: TestContext, detectNodeCIDR = false, minSyncPeriod = 0) 
     clock,
     log: silentLogger,
   });
+}
+
+async function setUp(t: TestContext, detectNodeCIDR = false, minSyncPeriod = 0) {
+  const clock = new ManualClock(1_000_000);
+  const source = new HandSource();
+  const mode = new NotingMode();
+  const registry = new Registry();
+  const health = new ProxyHealth(clock, 60_000);
+  const events: ProxyEvent[] = [];
+  const stale: (readonly UdpService[])[] = [];
+  const tracker = { failures: 0 };
+  const checks: ReadonlyMap<string, HealthCheck | undefined>[] = [];
+  const machine: Addresses = { addresses: ["127.0.0.1", "192.168.0.1"].map(parseAddress), changed: () => {} };
+  const inputs = inputsOf(source, clock, machine, detectNodeCIDR);
   const runner = new Runner({
     inputs,
     mode,
@@ -183,6 +193,13 @@ test("nothing is programmed before Services and EndpointSlices are both complete
   source.synced("endpointslices");
   await clock.pass(0);
   assert.deepEqual(mode.take(), [`replace ${key}`]);
+});
+
+test("inputs that are to end before they begin wait for nothing", async () => {
+  const machine = { addresses: [], changed: () => {} };
+  const inputs = inputsOf(new HandSource(), new ManualClock(0), machine, false);
+  const ignore = () => {};
+  await assert.rejects(inputs.start(ignore, ignore, AbortSignal.abort()), { name: "AbortError" });
 });
 
 test("without ServiceCIDRs the proxy begins after a second", async (t) => {
