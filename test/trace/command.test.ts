@@ -107,6 +107,7 @@ test("rp_filter and addresses of the node's own are reasons", async () => {
   node.sysctl("net/ipv4/conf/eth0/rp_filter", 1);
   const wrongWay = await run("--in", "eth0", "10.1.1.1", "192.0.2.1:80");
   assert.match(wrongWay.out, /rp_filter is 1, and the way back to 10\.1\.1\.1 is by eth1, not by eth0/);
+  assert.match(wrongWay.out, /To do: sysctl -w net\.ipv4\.conf\.eth0\.rp_filter=2, on /);
   assert.equal(wrongWay.status, 14);
   node.sysctl("net/ipv4/conf/eth0/rp_filter", 0);
   assert.equal((await run("--in", "eth0", "198.51.100.1", "192.0.2.1:80")).status, 14);

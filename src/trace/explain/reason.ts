@@ -60,7 +60,7 @@ export function reasonOf(end: Ended, context: Context): Reason | undefined {
     case "martian":
       return {
         text: `${place} does not believe the sender's address: ${outcome.why}`,
-        remedy: outcome.remedy ?? martianRemedy(outcome.why),
+        remedy: outcome.remedy ?? martianRemedy(outcome.why, end, context),
       };
     case "not awaited":
       return notAwaited(end) ?? { text: outcome.why };
@@ -134,9 +134,11 @@ function withRoute({ state }: Ended, why: string, { names, asked }: Context): Re
   return { text: `${why}; it is the next hop of the route to ${way.route} on ${state.place}${tail}` };
 }
 
-function martianRemedy(why: string): string {
+function martianRemedy(why: string, { state: { place, input } }: Ended, { cluster }: Context): string {
   if (/rp_filter/.test(why)) {
-    return "sysctl -w net.ipv4.conf.INTERFACE.rp_filter=2 (loose; the greater value of all and the interface counts), or routes that are the same both ways";
+    // A dot within a name is a slash for sysctl.
+    const device = cluster.world(place)?.linkName(input).replaceAll(".", "/") ?? "INTERFACE";
+    return `sysctl -w net.ipv4.conf.${device}.rp_filter=2, on ${place} (loose; the greater value of all and the interface counts), or routes that are the same both ways`;
   }
   return "look at the sender's address, and at route_localnet where it is a loopback address";
 }
