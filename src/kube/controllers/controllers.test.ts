@@ -305,6 +305,12 @@ test("a lost node has the taints of its state, beside those that others gave it"
   assert.deepEqual(kept("True", [own, ...lost]), ["dedicated:NoSchedule"]);
   assert.equal(kept("True", [own]), undefined);
   assert.equal(decideTaints(object("Node", "new", {}), now), undefined, "it has said nothing yet");
+  const aside = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
+  const cordon = (unschedulable: boolean, taints: readonly JsonObject[]) =>
+    decideTaints(object("Node", "a", { spec: { unschedulable, taints } }), now)?.map(({ key }) => key);
+  assert.deepEqual(cordon(true, [own]), ["dedicated", aside.key], "a cordoned node is tainted, too");
+  assert.equal(cordon(true, [aside]), undefined);
+  assert.deepEqual(cordon(false, [own, aside]), ["dedicated"]);
 });
 
 test("a definition is established with names that nobody has, and stays so", () => {

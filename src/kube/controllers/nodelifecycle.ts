@@ -11,20 +11,26 @@ const taintOf: Readonly<Record<string, string>> = {
   False: "node.kubernetes.io/not-ready",
   Unknown: "node.kubernetes.io/unreachable",
 };
-const ours = Object.values(taintOf);
 const effects = ["NoSchedule", "NoExecute"];
+/** The taint of a node that was cordoned. */
+const cordoned = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
 
-/** The taints that a node should have, or undefined if it has them. A node that has said nothing yet is left alone. */
+/** The taints that a node should have, or undefined if it has them. One that has said nothing yet is not taken for lost. */
 export function decideTaints(node: ApiObject, now: number): readonly JsonObject[] | undefined {
   const status = textAt(conditionOf(node, "Ready"), "status");
-  if (status === "") return undefined;
   const present = listAt(node, "spec", "taints").filter(isObject);
-  const wanted = taintOf[status];
-  const isOurs = (taint: JsonObject) => ours.includes(textAt(taint, "key"));
-  const kept = present.filter((taint) => !isOurs(taint) || taint.key === wanted);
-  const missing = effects.filter((effect) => !kept.some((taint) => taint.key === wanted && taint.effect === effect));
-  if (wanted === undefined || missing.length === 0) return kept.length === present.length ? undefined : kept;
-  return [...kept, ...missing.map((effect) => ({ key: wanted, effect, timeAdded: timestamp(now) }))];
+  const ours = [cordoned.key, ...(status === "" ? [] : Object.values(taintOf))];
+  const lost = taintOf[status];
+  const wanted = [
+    ...(lost === undefined ? [] : effects.map((effect) => ({ key: lost, effect }))),
+    ...(objectAt(node, "spec").unschedulable === true ? [cordoned] : []),
+  ];
+  const has = (taints: readonly JsonObject[], { key, effect }: JsonObject) =>
+    taints.some((taint) => taint.key === key && taint.effect === effect);
+  const kept = present.filter((taint) => !ours.includes(textAt(taint, "key")) || has(wanted, taint));
+  const missing = wanted.filter((taint) => !has(kept, taint));
+  if (missing.length === 0) return kept.length === present.length ? undefined : kept;
+  return [...kept, ...missing.map((taint) => ({ ...taint, timeAdded: timestamp(now) }))];
 }
 
 /** True if a node is not ready, or not heard of. */

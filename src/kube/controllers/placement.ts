@@ -10,8 +10,7 @@ export function unsuitable(pod: JsonObject, node: ApiObject): string | undefined
   if (ready !== undefined && textAt(ready, "status") !== "True") return "node(s) were not ready";
   const taints = listAt(node, "spec", "taints").filter(isObject);
   const cordon = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
-  const cordoned = objectAt(node, "spec").unschedulable === true && !taints.some((taint) => taint.key === cordon.key);
-  if (cordoned && !tolerates(spec, cordon)) return "node(s) were unschedulable";
+  if (objectAt(node, "spec").unschedulable === true && !tolerates(spec, cordon)) return "node(s) were unschedulable";
   const taint = taints.find((item) => item.effect !== "PreferNoSchedule" && !tolerates(spec, item));
   if (taint !== undefined) return `node(s) had untolerated taint {${textAt(taint, "key")}: ${textAt(taint, "value")}}`;
   return matchesNode(spec, node) ? undefined : "node(s) didn't match Pod's node affinity/selector";
