@@ -54,7 +54,13 @@ export async function breakLab(
     const memory = (await fault.break({ ...stage, nodes })) ?? null;
     const deed = { fault: fault.name, service, nodes: nodes.map(({ name }) => name), memory };
     const file = fileOf(fault);
-    folder.writeJson(file, [...deedsIn(folder, file), deed]);
+    try {
+      folder.writeJson(file, [...deedsIn(folder, file), deed]);
+    } catch (error) {
+      // Nobody would know how to repair it.
+      await fault.repair({ ...stage, nodes }, memory);
+      throw error;
+    }
   });
 }
 

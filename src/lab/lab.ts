@@ -150,14 +150,19 @@ export class Lab {
     this.#find(name).configureProxy(this.#spec.mode, cidr);
   }
 
-  /** Adds a node, and waits until it serves. @returns its name. */
+  /** Adds a node, and waits until it serves. @returns its name. @throws an Error if it cannot be; then all is as it was. */
   async addNode(zone: string): Promise<string> {
     const next = withNode(this.#spec, zone);
     const name = next.nodes.at(-1)?.name ?? "";
     this.#change(next);
     const node = this.#makeNode(name);
     this.#nodes.set(name, node);
-    await node.start(this.#spec.mode, this.#stop.signal);
+    try {
+      await node.start(this.#spec.mode, this.#stop.signal);
+    } catch (error) {
+      await this.removeNode(name).catch(() => undefined);
+      throw error;
+    }
     this.#connect();
     await this.#untilServing(node);
     return name;
@@ -168,8 +173,8 @@ export class Lab {
     const node = this.#find(name);
     if (this.#nodes.size === 1)
       throw new Error(`a lab needs a node: take it down instead, with ${labCommand(this.#spec.name, "down")}`);
-    this.#nodes.delete(name);
     this.#change(withoutNode(this.#spec, name));
+    this.#nodes.delete(name);
     await node.forget(this.#stop.signal);
     await node.stop();
     this.#connect();
@@ -203,8 +208,8 @@ export class Lab {
   }
 
   #change(spec: LabSpec): void {
-    this.#spec = spec;
     this.#parts.folder.write({ spec, apiPort: this.#server?.port ?? 0 });
+    this.#spec = spec;
   }
 
   /** Tells every machine the way to the pods of nodes that came or went. */

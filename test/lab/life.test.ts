@@ -1,6 +1,6 @@
 /** How labs, nodes and pods begin, end, crash and come back. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { processesInside, processStart } from "../../src/kernel/programs.ts";
@@ -221,6 +221,22 @@ test("nodes come and go, and pods with them", async () => {
   await isAnswer("node1", "node2");
   assert.match(await lab.kubectl("get", "nodes", "-o", "name"), /^node\/node1\nnode\/node2\n$/);
   assert.ok(!lab.namespaces().some((name) => name.endsWith("node3")));
+});
+
+test("what cannot be written down is not done", async () => {
+  const notes = [join(lab.folder, "lab.json.new"), join(lab.folder, "fault.json.new")];
+  // No file can be made where a folder is.
+  for (const path of notes) mkdirSync(path);
+  assert.match((await lab.try("node", "add")).err, /no lab can be kept there \(EISDIR/);
+  assert.match((await lab.try("break", "ip-forward-off")).err, /no lab can be kept there \(EISDIR/);
+  for (const path of notes) rmSync(path, { recursive: true });
+  assert.equal((await lab.at("node1", "cat", "/proc/sys/net/ipv4/ip_forward")).out, "1\n");
+  assert.equal(await lab.lab("node", "add"), "node3\n");
+  await lab.lab("node", "remove", "node3");
+  assert.deepEqual(
+    (await status()).nodes.map(({ name }) => name),
+    ["node1", "node2"],
+  );
 });
 
 test("a second up changes nothing", async () => {

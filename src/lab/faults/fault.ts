@@ -7,7 +7,7 @@ import { isFields, noFields } from "../../kube/objects/fields.ts";
 import { services } from "../../kube/objects/service.ts";
 import type { ControlRequest } from "../control.ts";
 import type { NodeStatus } from "../lab.ts";
-import { namespaceNames } from "../plan/names.ts";
+import { labCommand, namespaceNames } from "../plan/names.ts";
 import type { LabSpec, NodeSpec } from "../plan/spec.ts";
 
 /**
@@ -47,7 +47,8 @@ export interface FaultStage {
 export function nodeAt({ nodes, spec }: FaultStage, index: number): NodeStatus & { readonly spec: NodeSpec } {
   const node = nodes[index];
   const plan = spec.nodes.find(({ name }) => name === node?.name);
-  if (node === undefined || plan === undefined) throw new Error(`this fault needs ${index + 1} nodes that run`);
+  if (node === undefined || plan === undefined)
+    throw new Error(`this fault needs ${index + 1} nodes that run: ${labCommand(spec.name, "node add")}`);
   return { ...node, spec: plan };
 }
 
