@@ -50,6 +50,8 @@ test("Go's own style has one dash and stops at the first argument", () => {
     () => parse("-feature_gates A=true", "go"),
     /unknown flag -feature_gates, did you mean -feature-gates\?/,
   );
+  const help = { help: switchFlag(false, { help: "Explain." }) };
+  assert.equal(parseFlags(help, ["-h"], "go").values.help, true);
 });
 
 test("everything wrong is reported at once", () => {

@@ -34,51 +34,17 @@ test("the command tells what happens to a name of a directory of manifests", () 
     );
     const common = ["-conf", join(directory, "Corefile"), "-manifests", directory];
     // Flags may stand behind the name.
-    const asPod = run(
-      process.execPath,
-      main,
-      "dns",
-      "explain",
-      "web.shop.svc.cluster.local",
-      "A",
-      "-from",
-      "shop/web-0",
-      ...common,
-    );
-    assert.match(
-      asPod,
-      /^pod shop\/web-0 asks from 10\.1\.0\.7, search path shop\.svc\.cluster\.local\. svc\.cluster\.local\. cluster\.local\., ndots 1\n\nweb\.shop\.svc\.cluster\.local\. A: NOERROR/,
-    );
-    const json: unknown = JSON.parse(
-      run(
-        process.execPath,
-        main,
-        "dns",
-        "explain",
-        "-o",
-        "json",
-        "-namespace",
-        "shop",
-        "-from",
-        "web-0",
-        ...common,
-        "web",
-      ),
-    );
+    const explain = ["dns", "explain", "web", "-o", "json", "-from", "shop/web-0", ...common];
+    const json: unknown = JSON.parse(run(process.execPath, main, ...explain));
     assert.deepEqual((json as { from: unknown }).from, {
       address: "10.1.0.7",
       pod: "shop/web-0",
       search: ["shop.svc.cluster.local.", "svc.cluster.local.", "cluster.local."],
       ndots: 1,
     });
-    assert.throws(
-      () => run(process.execPath, main, "dns", "explain", ...common, "-from", "shop/web-1", "web"),
-      /there is no pod shop\/web-1/,
-    );
     const input = '. {\n template IN A {\n answer "{{ .Name }} 60 A 192.0.2.1"\n }\n}\n';
     const piped = [main, "dns", "explain", "-conf", "stdin", "a.", "A"];
     assert.match(execFileSync(process.execPath, piped, { input, encoding: "utf8" }), /= a\. 60 IN A 192\.0\.2\.1/);
-    assert.match(run(process.execPath, main, "dns", "explain", "-h"), /^portolan dns explain: /);
   } finally {
     rmSync(directory, { recursive: true });
   }

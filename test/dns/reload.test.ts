@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
-import { createServer } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { TYPE } from "../../src/dns/wire/codes.ts";
@@ -11,10 +12,17 @@ import { dig, freePort, startDns } from "./support.ts";
 const block = (port: number, more: string) => `.:${port} {\n bind 127.0.0.1\n reload 2s 1s\n ${more}\n}\n`;
 const erratic = "erratic {\n drop 0\n }";
 
+/** Has a server hold a port, which it does not share. */
+async function listening(holder: Server): Promise<number> {
+  await once(holder.listen(0, "127.0.0.1"), "listening");
+  return (holder.address() as AddressInfo).port;
+}
+
 test("a new Corefile is taken over without losing a query, a bad one is refused", async () => {
   const [port, other] = [await freePort(), await freePort()];
   const server = await startDns({ Corefile: block(port, erratic) });
   const socket = createSocket("udp4");
+  const holder = createServer();
   let sent = 0;
   let received = 0;
   socket.on("message", () => received++);
@@ -25,11 +33,11 @@ test("a new Corefile is taken over without losing a query, a bad one is refused"
     server.child.kill("SIGUSR1");
     await server.until(/Unknown directive 'nonsense'/);
     assert.equal(dig(port, "a.example.").length, 1);
-    const holder = createServer().listen(other, "127.0.0.1");
-    server.write("Corefile", block(port, erratic) + block(other, erratic));
+    const taken = await listening(holder);
+    server.write("Corefile", block(port, erratic) + block(taken, erratic));
     server.child.kill("SIGUSR1");
     await server.until(/cannot listen at tcp dns:.*EADDRINUSE.*\(another program has the port/);
-    holder.close();
+    server.write("Corefile", block(port, erratic) + block(other, erratic));
     server.child.kill("SIGUSR1");
     await server.until(/Reloading complete/);
     assert.equal(dig(other, "a.example.").length, 1);
@@ -44,6 +52,7 @@ test("a new Corefile is taken over without losing a query, a bad one is refused"
   } finally {
     clearInterval(timer);
     socket.close();
+    holder.close();
     await server.stop();
   }
 });
