@@ -98,6 +98,17 @@ function passedBy(facts: Facts, proxy: ProxyFound): readonly Found[] {
     const all = asked.filter((each) => each.node === node);
     const [first] = all;
     if (first?.lost === undefined || !all.every(({ lost }) => lost !== undefined)) return [];
+    if (node && first.lost.outcome.kind === "no route") {
+      return [
+        {
+          severity: "error",
+          subject: `${proxy.title}, from this node`,
+          message: `Packets ${first.title} find no route, which the kernel looks for before it asks the proxy's rules: Services do not answer to programs of this node.`,
+          remedy: "a default route, or one for the addresses of Services",
+          run: [proxy.family === "IPv6" ? "ip -6 route" : "ip route", first.trace],
+        },
+      ];
+    }
     const rule = stepsOf(first.lost.state).find((step) => isForeign(step, proxy));
     const by =
       rule?.kind === "rule"

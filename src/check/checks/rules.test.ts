@@ -187,6 +187,9 @@ test("packets to Services that others keep from the proxy's rules are found", ()
   assert.deepEqual(found(notrack("prerouting")), ["proxy-rules: Portolan's table ip portolan, from pods"]);
   assert.deepEqual(found(notrack("output")), ["proxy-rules: Portolan's table ip portolan, from this node"]);
   assert.match(messages(notrack("output")), /rule 1 of table ip raw, chain output, matches on the way/);
+  const nowhere = { routes: healthyNode().routes.slice(1) };
+  assert.deepEqual(found(nowhere), ["proxy-rules: Portolan's table ip portolan, from this node"]);
+  assert.match(messages(nowhere), /find no route/);
 });
 
 test("a rule that drops everybody is found, and one for somebody is not", () => {

@@ -4,7 +4,7 @@ import { ownAddresses } from "../../proxy/modes/userspace/place.ts";
 import type { ClusterObjects } from "../../trace/snapshot/objects.ts";
 import { addressOf, destinationsOf, leadsToUserSpace } from "../destinations.ts";
 import type { Facts } from "../facts.ts";
-import { type Check, some } from "../finding.ts";
+import { type Check, command, some } from "../finding.ts";
 import type { ProxyFound } from "../proxies.ts";
 
 /** Rules that lead to pods that are gone. */
@@ -24,12 +24,19 @@ export const staleEndpoint: Check = {
           subject: proxy.title,
           message: `${proxy.title} leads to ${stale.length === 1 ? "an endpoint" : `${stale.length} endpoints`} that no EndpointSlice has: ${some(stale)}. Connections that are sent there fail, or reach a pod that has the address now.`,
           remedy: "see whether the proxy runs and reaches the API server (its log says), and restart it",
-          run: ["curl -i http://127.0.0.1:10256/healthz"],
+          run: [...showing(proxy, stale[0]), "curl -i http://127.0.0.1:10256/healthz"],
         },
       ];
     });
   },
 };
+
+/** The chain of an endpoint says by its comment whose it is, and by its rule where it leads. */
+function showing({ kind, variant, family }: ProxyFound, chain = ""): readonly string[] {
+  if (kind !== "iptables") return [];
+  const program = `${family === "IPv4" ? "iptables" : "ip6tables"}${variant === "legacy" ? "-legacy" : ""}`;
+  return [command`${program} -t nat -S ${chain.replace("chain ", "")}`];
+}
 
 /** Chains of endpoints, whose names tell service and endpoint, beside those that the slices ask for. */
 function staleChains(
