@@ -22,7 +22,7 @@ export function listQueues(namespace?: string): readonly number[] {
   }
 }
 
-/** Reads the numbers, the first of each line's. */
-export function parseQueues(text: string): readonly number[] {
+/** The first number of each line. */
+function parseQueues(text: string): readonly number[] {
   return [...text.matchAll(/^\s*(\d+)\s/gm)].map(([, number]) => Number(number));
 }

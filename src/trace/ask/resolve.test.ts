@@ -1,76 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress } from "../../net/address.ts";
-import { parsePrefix } from "../../net/prefix.ts";
 import type { CheckedPod, CheckedService } from "../snapshot/objects.ts";
+import { addressOf, emptySnapshot, hopBy, linkOf, routeOf } from "../snapshot/testing.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { Cluster } from "../walk/index.ts";
 import { type Asking, type From, parseFrom, parseTo, resolveEnds, type To } from "./index.ts";
 
-const address = (text: string, index: number) =>
-  ({
-    interface: index,
-    address: parseAddress(text),
-    prefixLength: 24,
-    scope: 0,
-    secondary: false,
-    tentative: false,
-    duplicate: false,
-    deprecated: false,
-    permanent: true,
-  }) as const;
-
 /** A place with one link and one address of each given. */
 function place(name: string, ...addresses: readonly string[]): Snapshot {
-  const link = {
-    index: 2,
-    name: "eth0",
-    hardware: 1,
-    loopback: false,
-    up: true,
-    running: true,
-    noArp: false,
-    operState: "up",
-    mtu: 1500,
-  } as const;
   return {
-    schemaVersion: 1,
+    ...emptySnapshot,
     name,
-    time: "",
-    kernel: "",
-    links: [link],
-    addresses: addresses.map((text) => address(text, 2)),
-    neighbours: [],
-    fdb: [],
-    rules: [{ family: "IPv4", priority: 0, action: { kind: "lookup", table: 254 }, invert: false, vrf: false }],
-    routes: [
-      {
-        type: "unicast",
-        destination: parsePrefix("0.0.0.0/0"),
-        table: 254,
-        protocol: 3,
-        scope: 0,
-        priority: 0,
-        tos: 0,
-        nextHops: [
-          {
-            interface: 2,
-            gateway: parseAddress("192.0.2.254"),
-            weight: 1,
-            onLink: false,
-            dead: false,
-            linkDown: false,
-          },
-        ],
-      },
-    ],
-    sysctls: {},
-    nftables: { generation: 1, consistent: true, tables: [], chains: [], rules: [], sets: [], objects: [] },
-    iptables: [],
-    ipsets: [],
-    conntrack: [],
-    sockets: [],
-    missing: [],
+    links: [linkOf(2, "eth0")],
+    addresses: addresses.map(addressOf),
+    routes: [routeOf("0.0.0.0/0", { nextHops: [hopBy(2, "192.0.2.254")] })],
   };
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type CountedDestination, serviceFlag } from "../../kernel/ipvs/index.ts";
 import { parseAddress } from "../../net/address.ts";
-import { parsePrefix } from "../../net/prefix.ts";
+import { emptySnapshot, hopBy, linkOf, localRoute, routeOf } from "../snapshot/testing.ts";
 import type { BalancedService, Snapshot } from "../snapshot/types.ts";
 import { type Question, walk } from "./index.ts";
 
@@ -10,54 +10,14 @@ const vip = parseAddress("10.96.0.1");
 
 /** A node that has the address of a service and reaches 10.244.0.0/16 by eth1. */
 function node(services: readonly BalancedService[], more: Partial<Snapshot> = {}): Snapshot {
-  const link = (index: number, name: string) =>
-    ({
-      index,
-      name,
-      hardware: 1,
-      loopback: false,
-      up: true,
-      running: true,
-      noArp: true,
-      operState: "up",
-      mtu: 1500,
-    }) as const;
-  const route = { protocol: 2, scope: 0, priority: 0, tos: 0 } as const;
   return {
-    schemaVersion: 1,
-    name: "node",
-    time: "",
-    kernel: "",
-    links: [link(2, "eth0"), link(3, "eth1")],
+    ...emptySnapshot,
+    links: [linkOf(2, "eth0", { noArp: true }), linkOf(3, "eth1", { noArp: true })],
     addresses: [],
-    neighbours: [],
-    fdb: [],
-    rules: [254, 255].map((table, i) => ({
-      family: "IPv4",
-      priority: 1 - i,
-      action: { kind: "lookup", table },
-      invert: false,
-      vrf: false,
-    })),
-    routes: [
-      { ...route, type: "local", destination: parsePrefix(`${vip}/32`), table: 255, nextHops: [] },
-      { ...route, type: "local", destination: parsePrefix("192.0.2.1/32"), table: 255, nextHops: [] },
-      {
-        ...route,
-        type: "unicast",
-        destination: parsePrefix("10.244.0.0/16"),
-        table: 254,
-        nextHops: [{ interface: 3, weight: 1, onLink: false, dead: false, linkDown: false }],
-      },
-    ],
+    routes: [localRoute(`${vip}/32`), localRoute("192.0.2.1/32"), routeOf("10.244.0.0/16", { nextHops: [hopBy(3)] })],
     sysctls: { "net/ipv4/vs/conntrack": "1" },
-    nftables: { generation: 1, consistent: true, tables: [], chains: [], rules: [], sets: [], objects: [] },
-    iptables: [],
-    ipsets: [],
     ipvs: { services, timeouts: { tcp: 900, tcpFin: 120, udp: 300 } },
-    conntrack: [],
     sockets: [{ protocol: "TCP", address: parseAddress("0.0.0.0"), port: 8080 }],
-    missing: [],
     ...more,
   };
 }

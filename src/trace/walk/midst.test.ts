@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BaseChain, Expression } from "../../kernel/nftables/index.ts";
 import { parseAddress } from "../../net/address.ts";
-import { parsePrefix } from "../../net/prefix.ts";
-import { emptySnapshot } from "../snapshot/testing.ts";
+import { emptySnapshot, hopBy, routeOf } from "../snapshot/testing.ts";
 import type { Snapshot } from "../snapshot/types.ts";
 import { type Ended, type Phase, stepsOf, walk } from "./index.ts";
 
@@ -53,28 +52,7 @@ function node(...hooked: readonly Hooked[]): Snapshot {
   return {
     ...emptySnapshot,
     sysctls: { "net/ipv4/ip_forward": "1", "net/ipv4/conf/eth0/forwarding": "1" },
-    routes: [
-      ...emptySnapshot.routes,
-      {
-        type: "unicast",
-        destination: parsePrefix("0.0.0.0/0"),
-        table: 254,
-        protocol: 3,
-        scope: 0,
-        priority: 0,
-        tos: 0,
-        nextHops: [
-          {
-            interface: 2,
-            gateway: parseAddress("10.0.0.254"),
-            weight: 1,
-            onLink: false,
-            dead: false,
-            linkDown: false,
-          },
-        ],
-      },
-    ],
+    routes: [...emptySnapshot.routes, routeOf("0.0.0.0/0", { nextHops: [hopBy(2, "10.0.0.254")] })],
     nftables: {
       ...emptySnapshot.nftables,
       tables: [place],

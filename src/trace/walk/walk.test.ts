@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Chain, Expression, Rule } from "../../kernel/nftables/index.ts";
 import { parseAddress } from "../../net/address.ts";
-import { parsePrefix } from "../../net/prefix.ts";
 import type { Snapshot } from "../snapshot/index.ts";
+import { emptySnapshot, linkOf, localRoute } from "../snapshot/testing.ts";
 import { type Question, walk } from "./index.ts";
 
 const place = { family: "ip", table: "t" } as const;
@@ -17,40 +17,11 @@ function node(
 ): Snapshot {
   const inChain = (chain: string, list: readonly (readonly Expression[])[]) =>
     list.map((expressions, i): Rule => ({ ...place, chain, expressions, handle: i + 1 }));
-  const link = {
-    index: 2,
-    name: "eth0",
-    hardware: 1,
-    loopback: false,
-    up: true,
-    running: true,
-    noArp: false,
-    operState: "up",
-    mtu: 1500,
-  } as const;
   return {
-    schemaVersion: 1,
-    name: "node",
-    time: "",
-    kernel: "",
-    links: [link],
+    ...emptySnapshot,
+    links: [linkOf(2, "eth0")],
     addresses: [],
-    neighbours: [],
-    fdb: [],
-    rules: [{ family: "IPv4", priority: 0, action: { kind: "lookup", table: 255 }, invert: false, vrf: false }],
-    routes: [
-      {
-        type: "local",
-        destination: parsePrefix("192.0.2.1/32"),
-        table: 255,
-        protocol: 2,
-        scope: 254,
-        priority: 0,
-        tos: 0,
-        nextHops: [],
-      },
-    ],
-    sysctls: {},
+    routes: [localRoute("192.0.2.1/32")],
     nftables: {
       generation: 1,
       consistent: true,
@@ -60,11 +31,7 @@ function node(
       sets: [],
       objects: [],
     },
-    iptables: [],
-    ipsets: [],
-    conntrack: [],
     sockets: [{ protocol: "TCP", address: parseAddress("0.0.0.0"), port: 80 }],
-    missing: [],
     ...more,
   };
 }
