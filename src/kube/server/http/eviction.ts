@@ -21,8 +21,8 @@ export function evict({ api, route, query, body }: PartRequest): Done {
   if (named !== "" && named !== name) throw badRequest("name in URL does not match name in Eviction object");
   const options = deleteOptionsOf(objectAt(eviction, "deleteOptions"), query);
   const pod = api.get(kind, namespace, name);
-  const budget = budgetOf(api, pod);
-  if (budget !== undefined && !isUncounted(pod) && !mayGoAnyway(pod, budget)) {
+  const budget = isUncounted(pod) ? undefined : budgetOf(api, pod);
+  if (budget !== undefined && !mayGoAnyway(pod, budget)) {
     const refusal = refusalOf(budget);
     if (refusal !== undefined) throw evictionRefused(refusal);
     if (!options.dryRun) take(api, budget);
