@@ -39,11 +39,12 @@ export const acl: Plugin = {
       filter: metrics.counters("coredns_acl_filtered_requests_total", "Queries that were answered empty.", ...labels),
       drop: metrics.counters("coredns_acl_dropped_requests_total", "Queries that were not answered.", ...labels),
     };
+    const server = serverLabel(site);
+    const { viewName } = site.settings;
+    const allowed = count.allow.labels(server, viewName);
     return {
       name: "acl",
       serve(query, next) {
-        const server = serverLabel(site);
-        const { viewName } = site.settings;
         const client = tryParseAddress(query.client.address);
         for (const { zones, policies } of rules) {
           const zone = zones.find((one) => isWithin(query.name, one));
@@ -66,7 +67,7 @@ export const acl: Plugin = {
           const data = Uint8Array.of(0, extended[action]);
           return { ...empty, edns: { ...edns, options: [{ code: OPTION.EDE, data }] } };
         }
-        count.allow.labels(server, viewName).add(1);
+        allowed.add(1);
         return next(query);
       },
     };

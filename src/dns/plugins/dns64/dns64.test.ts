@@ -51,3 +51,19 @@ test("faults of the directive are reported", async () => {
   await assert.rejects(serve(". {\n dns64 2001:db8::/33\n}"), /must be an IPv6 prefix of length/);
   await assert.rejects(serve(". {\n dns64 {\n foo\n }\n}"), /unknown property 'foo'/);
 });
+
+test("translated queries are counted by the server's listen address", async () => {
+  const server = await serve(`. {
+    bind 192.0.2.53
+    dns64
+    template IN A {
+      answer "{{ .Name }} 60 IN A 192.0.2.1"
+    }
+    template IN AAAA {
+      rcode NOERROR
+    }
+  }`);
+  assert.match(await server.text("a. AAAA", { from: "2001:db8::1" }), /64:ff9b::c000:201/);
+  assert.equal(server.metric('coredns_dns64_requests_translated_total{server="dns://192.0.2.53:53"}'), 1);
+  server.stop();
+});

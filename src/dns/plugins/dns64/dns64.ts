@@ -8,6 +8,7 @@ import type { Site } from "../../server/site.ts";
 import { CLASS, RCODE, TYPE } from "../../wire/codes.ts";
 import type { Message } from "../../wire/message.ts";
 import { is, type ResourceRecord, record } from "../../wire/record.ts";
+import { serverLabel } from "../prometheus/prometheus.ts";
 
 /** What a directive says. */
 interface Options {
@@ -74,7 +75,7 @@ class Dns64 implements Handler {
     this.#options = options;
     this.#translated = site.env.metrics
       .counters("coredns_dns64_requests_translated_total", "Queries answered with translated addresses.", "server")
-      .labels(site.keys[0] === undefined ? "" : `dns://:${site.keys[0].port}`);
+      .labels(serverLabel(site));
   }
 
   serve(query: Query, next: Next): Outcome {
