@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { findFaults } from "../check/check.ts";
 import { checks } from "../check/checks/index.ts";
 import { Facts } from "../check/facts.ts";
-import { explanationOf, type Finding, isFault } from "../check/finding.ts";
+import { explanationOf, type Finding, isFault, some } from "../check/finding.ts";
 import { lookInside } from "../check/gather.ts";
 import { formatFinding, formatReport, formatSummary, type Style } from "../check/report.ts";
 import { lookAtRunning, type TrackerCount } from "../check/running.ts";
@@ -129,9 +129,16 @@ async function once(values: Values, client: KubeClient | undefined, context: Com
   const findings = last === first ? suspected : lasting(suspected, findFaults(last.facts));
   const unread = [...new Set([first, last].flatMap(({ problem }) => problem ?? []))];
   for (const each of unread) context.err(`${unreadable(each)}\n`);
+  const { cluster, node } = last.facts;
+  if (cluster !== undefined && node === undefined) context.err(`${noNode(cluster)}\n`);
   tell(last.facts, findings, values, context, unread);
   if (findings.some(isFault)) return foundStatus;
   return unread.length > 0 ? exitStatus.failure : exitStatus.ok;
+}
+
+function noNode({ nodes }: ClusterObjects): string {
+  const names = nodes.map(({ name, addresses }) => `${name} (${addresses.join(", ")})`);
+  return `This machine has an address of none of the cluster's nodes, ${some(names)}: is it the right machine, and the right cluster?`;
 }
 
 function unreadable(problem: string): string {

@@ -169,6 +169,13 @@ test("all nodes of a lab are looked at, each with a last line of its own", async
   assert.match(err, /--watch needs one node, such as --namespace ptl-/);
 });
 
+test("a machine that is none of the cluster's nodes is told of", async () => {
+  const argv = [program, "check", "--namespace", `ptl-${lab.name}-outside`, "--kubeconfig", kubeconfig()];
+  const { code, err } = await lab.run(argv);
+  assert.equal(code, 0);
+  assert.match(err, /^This machine has an address of none of the cluster's nodes, node1 \(172\.20\.0\.11/);
+});
+
 test("a namespace that is not there is named", async () => {
   const { code, err } = await lab.run([program, "check", "--namespace", "ptl-nobody"]);
   assert.equal(code, 1);
