@@ -63,5 +63,8 @@ test("each query is told with its server block and what the plugins did", async 
   assert.equal(external.queries, 8);
   assert.equal(external.needed, 2);
   assert.match(external.advice ?? "", /^6 of 8 queries .*"www\.example\.org\."/);
+  // Nothing is behind plugin kubernetes for names of other zones.
+  const unanswered = await explain(server.instance, { name: "a.test.", type: 1, client, resolver });
+  assert.match(unanswered.advice ?? "", /^1 of 1 queries were not answered/);
   server.stop();
 });

@@ -78,13 +78,18 @@ export async function explain(instance: Instance, question: ExplainQuestion): Pr
       break;
     }
   }
+  return { steps, queries: steps.length, needed, advice: adviceOn(steps, needed) };
+}
+
+/** What to do about queries that were not needed, or failed. */
+function adviceOn(steps: readonly Step[], needed: number): string | undefined {
+  const count = steps.length;
+  const failed = steps.filter(({ code }) => code !== "NOERROR" && code !== "NXDOMAIN").length;
+  if (failed > 0) return `${failed} of ${count} queries were not answered: plugin errors logs why, debug says more.`;
   const last = steps.at(-1);
-  const wasted = steps.length - needed;
-  const advice =
-    needed > 0 && wasted > 0 && last !== undefined
-      ? `${wasted} of ${steps.length} queries are for names of the search path that do not exist: ask for "${last.name}" with its final dot, give the pod a smaller ndots in its dnsConfig, or load plugin autopath.`
-      : undefined;
-  return { steps, queries: steps.length, needed, advice };
+  const wasted = count - needed;
+  if (needed === 0 || wasted === 0 || last === undefined) return undefined;
+  return `${wasted} of ${count} queries are for names of the search path that do not exist: ask for "${last.name}" with its final dot, give the pod a smaller ndots in its dnsConfig, or load plugin autopath.`;
 }
 
 async function ask(instance: Instance, name: string, type: number, client: Client): Promise<Step> {
