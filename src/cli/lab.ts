@@ -50,7 +50,8 @@ export const lab: Command = {
   flags: commonFlags,
   choices: parts.map(({ name }) => name),
   statuses: { 3: "and others: what the program that was run ended with" },
-  async run([first = "", ...args], context) {
+  async run(argv, context) {
+    const [first = "", ...args] = argv[0] === "help" ? [argv[1] ?? "--help", "--help"] : argv;
     if (first === "--help" || first === "-h") {
       context.out(commandHelp(lab));
       return exitStatus.ok;

@@ -45,7 +45,17 @@ test("every command's help begins with examples and fits 80 columns", async () =
   }
 });
 
+test("commands of the lab refuse what they would pass over, for it may be the name of a lab", () => {
+  for (const command of ["up", "down", "reset", "netem"]) {
+    const { status, err } = run(program, ["lab", command, "--name", "nobodys", "other"]);
+    assert.equal(status, 2, command);
+    assert.match(err, /unexpected argument "other": a lab is named with --name other/);
+  }
+});
+
 test("the help of a command is the same both ways", () => {
+  assert.equal(run(program, ["lab", "help", "up"]).out, run(program, ["lab", "up", "--help"]).out);
+  assert.equal(run(program, ["lab", "help"]).out, run(program, ["help", "lab"]).out);
   assert.equal(run(program, ["help", "version"]).out, run(program, ["version", "--help"]).out);
   assert.equal(run(program, ["help", "proxy"]).out, run(program, ["proxy", "-h"]).out);
 });

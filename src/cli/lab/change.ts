@@ -3,7 +3,7 @@ import { durationFlag, floatFlag, stringFlag } from "../../config/flags.ts";
 import { impair } from "../../lab/network/impair.ts";
 import { ask, runningLab } from "../../lab/operations.ts";
 import { exitStatus } from "../command.ts";
-import { checkMode, labNameOf, labPart, wrongUsage } from "./part.ts";
+import { checkMode, labNameOf, labPart, refuseArguments, wrongUsage } from "./part.ts";
 
 /** `lab mode`. */
 export const mode = labPart({
@@ -41,7 +41,7 @@ export const netem = labPart({
     node: stringFlag("", { help: "Only to and from this node, or outside." }),
   },
   async run({ values: { name, delay, jitter, loss, node: which }, args, context }) {
-    if (args.length > 0) throw wrongUsage(`unexpected argument ${JSON.stringify(args[0])}`);
+    refuseArguments(args);
     if (!(loss >= 0 && loss <= 100)) throw wrongUsage("--loss must be 0 to 100");
     if (!(delay >= 0 && delay <= 60_000)) throw wrongUsage("--delay must be 0s to 1m");
     if (!(jitter >= 0 && jitter <= delay)) throw wrongUsage("--jitter must be 0s to the delay");

@@ -6,7 +6,7 @@ import { faults } from "../../lab/faults/index.ts";
 import { runningLab } from "../../lab/operations.ts";
 import { labCommand } from "../../lab/plan/names.ts";
 import { exitStatus } from "../command.ts";
-import { labNameOf, labPart, wrongUsage } from "./part.ts";
+import { labNameOf, labPart, refuseArguments, wrongUsage } from "./part.ts";
 
 const serviceFlag = {
   service: stringFlag(`${usualService.namespace}/${usualService.name}`, {
@@ -75,7 +75,8 @@ export const quiz = labPart({
   summary: "Break one thing at random, let you find out which, and explain it",
   examples: [{ line: "portolan lab quiz", what: "look around in another terminal, and answer here" }],
   flags: serviceFlag,
-  async run({ values, context: { out, signal } }) {
+  async run({ values, args, context: { out, signal } }) {
+    refuseArguments(args);
     const name = labNameOf(values);
     const broken = currentFaults(runningLab(name));
     if (broken.length > 0) throw new Error(`lab ${name} is broken already: ${labCommand(name, "repair")} first`);

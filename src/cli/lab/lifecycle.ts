@@ -5,7 +5,7 @@ import { labCommand } from "../../lab/plan/names.ts";
 import { LabFolder, listLabs } from "../../lab/state.ts";
 import { exitStatus } from "../command.ts";
 import { programVersion } from "../version.ts";
-import { checkMode, labNameOf, labPart, wrongUsage } from "./part.ts";
+import { checkMode, labNameOf, labPart, refuseArguments } from "./part.ts";
 
 /** `lab up`. */
 export const up = labPart({
@@ -30,7 +30,7 @@ export const up = labPart({
     }),
   },
   async run({ values, given, args, context }) {
-    if (args.length > 0) throw wrongUsage(`unexpected argument ${JSON.stringify(args[0])}`);
+    refuseArguments(args);
     const name = labNameOf(values);
     if (values.mode !== "") await checkMode(values.mode);
     const began = performance.now();
@@ -72,7 +72,8 @@ export const down = labPart({
     { line: "portolan lab down --all", what: "all labs of this user" },
   ],
   flags: { all: switchFlag(false, { help: "All labs of this user." }) },
-  async run({ values, context }) {
+  async run({ values, args, context }) {
+    refuseArguments(args);
     for (const name of values.all ? listLabs() : [labNameOf(values)]) {
       const found = await takeDown(name);
       context.err(found ? `Lab ${name} is down\n` : `There is no lab ${name}\n`);
@@ -88,7 +89,8 @@ export const reset = labPart({
   summary: "End a lab and forget everything about it",
   examples: [{ line: "portolan lab reset && portolan lab up --dual-stack", what: "begin anew, otherwise" }],
   flags: {},
-  async run({ values, context }) {
+  async run({ values, args, context }) {
+    refuseArguments(args);
     const name = labNameOf(values);
     await forget(name);
     context.err(`Lab ${name} is forgotten\n`);
@@ -104,7 +106,8 @@ export const supervise = labPart({
   summary: "Keep a lab running in the foreground, as up does in the background",
   examples: [{ line: "portolan lab supervise", what: "one that up has made before; ends with Ctrl-C" }],
   flags: {},
-  async run({ values, context }) {
+  async run({ values, args, context }) {
+    refuseArguments(args);
     const folder = new LabFolder(labNameOf(values));
     // The API server and all that belongs to it are of no use to the other commands.
     const { supervise: keep } = await import("../../lab/supervisor.ts");

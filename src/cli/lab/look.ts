@@ -10,7 +10,7 @@ import { readLog } from "../../lab/pods/log.ts";
 import { podsOf } from "../../lab/pods.ts";
 import { LabFolder } from "../../lab/state.ts";
 import { exitStatus } from "../command.ts";
-import { labNameOf, labPart, table, wrongUsage } from "./part.ts";
+import { labNameOf, labPart, refuseArguments, table, wrongUsage } from "./part.ts";
 
 /** `lab status`. */
 export const status = labPart({
@@ -23,7 +23,8 @@ export const status = labPart({
   ],
   statuses: { 1: "failure, or (with -o table) the lab is down" },
   flags: { output: stringFlag("table", { shorthand: "o", help: "table or json." }, "format") },
-  async run({ values, context: { out, err, signal } }) {
+  async run({ values, args, context: { out, err, signal } }) {
+    refuseArguments(args);
     if (values.output !== "table" && values.output !== "json") throw wrongUsage("--output must be table or json");
     const name = labNameOf(values);
     const folder = new LabFolder(name);

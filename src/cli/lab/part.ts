@@ -59,6 +59,12 @@ export async function checkMode(mode: string): Promise<void> {
   await chooseMode(mode, modeFactories);
 }
 
+/** Refuses arguments, for parts that take none. @throws {InvalidInputError} that says how a lab is named. */
+export function refuseArguments([first]: readonly string[]): void {
+  if (first !== undefined)
+    throw wrongUsage(`unexpected argument ${JSON.stringify(first)}: a lab is named with --name ${first}`);
+}
+
 /** Wrong usage of the command line. */
 export function wrongUsage(problem: string): InvalidInputError {
   return new InvalidInputError(commandLine, [problem]);

@@ -23,6 +23,7 @@ test("wishes that cannot be are refused with the reason", () => {
   assert.throws(() => makeSpec({ ...wishes, nodes: 0 }), /1 to 100 nodes, not 0/);
   assert.throws(() => makeSpec({ ...wishes, nodes: 101 }), /1 to 100 nodes, not 101/);
   assert.throws(() => makeSpec({ ...wishes, zones: ["a b"] }), /"a b" is not the name of a zone/);
+  assert.throws(() => makeSpec({ ...wishes, zones: ["a", "", "b"] }), /a zone has a name/);
   assert.throws(() => withNode(makeSpec(wishes), "a b"), /"a b" is not the name of a zone/);
 });
 

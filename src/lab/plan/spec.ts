@@ -52,6 +52,8 @@ export function makeSpec({ name, mode, dualStack, nodes, zones }: LabWishes): La
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > maximumNodes) {
     throw new RangeError(`a lab has 1 to ${maximumNodes} nodes, not ${nodes}`);
   }
+  if (zones.includes(""))
+    throw new RangeError("a zone has a name: there are two commas, or one at an end, in the list");
   const spec: LabSpec = { name, mode, families: dualStack ? ["IPv4", "IPv6"] : ["IPv4"], nodes: [] };
   return Array.from({ length: nodes }).reduce<LabSpec>(
     (lab, _, i) => withNode(lab, zones[i % Math.max(1, zones.length)] ?? ""),
