@@ -84,7 +84,8 @@ export async function explain(instance: Instance, question: ExplainQuestion): Pr
 /** What to do about queries that were not needed, or failed. */
 function adviceOn(steps: readonly Step[], needed: number): string | undefined {
   const count = steps.length;
-  const failed = steps.filter(({ code }) => code !== "NOERROR" && code !== "NXDOMAIN").length;
+  // Where the name was found, a type that failed there is no reason to look elsewhere.
+  const failed = steps.slice(0, count - needed).filter(({ code }) => code !== "NOERROR" && code !== "NXDOMAIN").length;
   if (failed > 0) return `${failed} of ${count} queries were not answered: plugin errors logs why, debug says more.`;
   const last = steps.at(-1);
   const wasted = count - needed;
