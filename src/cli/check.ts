@@ -52,6 +52,8 @@ type Values = ReturnType<typeof parseFlags<typeof flags>>["values"];
 /** The status for what {@link check} found. */
 const foundStatus = 3;
 const withoutCluster = "Services, pods and nodes are not looked at: name a cluster with --kubeconfig\n";
+const withoutNames =
+  "Names are replaced in this snapshot: what the names of chains and sets would tell is not looked at\n";
 /** Milliseconds that the API server may take. */
 const patience = 20_000;
 
@@ -158,6 +160,7 @@ async function ofFiles(values: Values, client: KubeClient | undefined, context: 
       others: snapshots.filter((each) => each !== snapshot),
     });
     if (facts.cluster === undefined) context.err(withoutCluster);
+    if (snapshot.anonymised) context.err(withoutNames);
     const findings = findFaults(facts);
     tell(facts, findings, values, context);
     isHealthy &&= !findings.some(isFault);

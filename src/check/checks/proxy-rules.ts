@@ -41,7 +41,7 @@ const servingLinks = new Set([
 
 /** Services, and no rules for them. */
 function nobody({ cluster, node, proxies, snapshot }: Facts): readonly Found[] {
-  if (cluster === undefined || node === undefined) return [];
+  if (cluster === undefined || node === undefined || snapshot.anonymised) return [];
   if (snapshot.links.some(({ name }) => servingLinks.has(name))) return [];
   const families = new Set(cluster.services.flatMap(({ clusterIPs }) => clusterIPs).map(familyOf));
   const mine = new Set(node.addresses.map(familyOf));

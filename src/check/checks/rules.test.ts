@@ -10,6 +10,7 @@ const none = { nftables: { ...healthyNode().nftables, tables: [], chains: [], ru
 
 test("a node without any rules for Services is found, unless Cilium serves", () => {
   assert.deepEqual(found(none), ["proxy-rules: Services over IPv4"]);
+  assert.deepEqual(found({ ...none, anonymised: true }), [], "whose rules they are cannot be told");
   assert.deepEqual(
     found({ ...none, links: [...healthyNode().links, { ...healthyNode().links[1], index: 9, name: "cilium_host" }] }),
     [],

@@ -23,6 +23,7 @@ export function anonymise(snapshot: Snapshot, mapping: Mapping): Anonymised {
     const { places, objects, identity, namespaces } = each;
     return {
       ...each,
+      anonymised: true,
       name: mapping.name("place", each.name),
       links: replaceTexts(each.links, mapping).map(({ alias: _, ...link }) => link),
       addresses: replaceTexts(each.addresses, mapping),

@@ -11,7 +11,7 @@ import { recent } from "./schema/recent.ts";
 import { routes, rules } from "./schema/routes.ts";
 import { sockets } from "./schema/sockets.ts";
 import { name, u16 } from "./schema/values.ts";
-import { list, maybe, object, record, type Shape, text, whole } from "./shape.ts";
+import { flag, list, maybe, object, record, type Shape, text, whole } from "./shape.ts";
 import { schemaVersion } from "./types.ts";
 
 const place = {
@@ -36,6 +36,7 @@ const place = {
   queues: maybe(list(u16, 65_536)),
   programs: maybe(programs),
   missing: list(text(4096), 100),
+  anonymised: maybe(flag),
   identity: maybe(name),
   namespaces: maybe(list(object({ number: whole(), identity: name }))),
 };

@@ -46,6 +46,8 @@ export interface Snapshot {
   readonly programs?: readonly PacketProgram[];
   /** What could not be read, a sentence each. */
   readonly missing: readonly string[];
+  /** Names and addresses were replaced: whose chains and sets are, their names do not tell any more. */
+  readonly anonymised?: boolean;
   /** Tells the namespace from all others, of this machine and of others. */
   readonly identity?: string;
   /** The namespaces that its links lead to: the numbers that stand in `linkNamespace`, and whose they are. */
