@@ -85,10 +85,11 @@ describe("pods", { concurrency: 3 }, () => {
   });
 
   test("what ends is started again, or not, as restartPolicy says", async () => {
-    await run("never", { command: ["sh", "-c", "exit 3"], restartPolicy: "Never" });
+    await run("never", { command: ["sh", "-c", "seq 20000; exit 3"], restartPolicy: "Never" });
     await run("done", { command: ["true"], restartPolicy: "OnFailure" });
     await run("always", { command: ["sh", "-c", "exit 4"] });
     await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/never", "--timeout=10s");
+    assert.match(await lab.kubectl("logs", "never"), /^1\n.*\n20000\n$/s, "its log is whole when it has ended");
     await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/done", "--timeout=10s");
     assert.equal(await lab.field("pod never", `${container("main")}.state.terminated.exitCode`), "3");
     await eventually(

@@ -14,6 +14,8 @@ import type { Pod, PodContainer } from "./pod.ts";
 
 /** Exit status of what could not be started, as shells have it. */
 const notStarted = 127;
+/** Milliseconds that the output of a program is waited for which has ended: something else may hold on to it. */
+const lastWords = 500;
 /** Added to a signal's number, as shells do. */
 const signalBase = 128;
 const signalNumbers: Readonly<Record<string, number>> = {
@@ -98,10 +100,14 @@ function startProgram(
     log.line(`cannot be started: ${existsSync(cwd) ? error.message : `its working directory ${cwd} is not there`}`);
     resolve(notStarted);
   });
-  child.on("exit", (code, signal) => resolve(code ?? signalBase + (signalNumbers[signal ?? ""] ?? 0)));
   const send = (signal: NodeJS.Signals) => child.pid !== undefined && signalProcess(-child.pid, signal);
-  // What a program leaves behind in its group goes with it.
-  void ended.then(() => send("SIGKILL"));
+  child.on("exit", (code, signal) => {
+    // What a program leaves behind in its group goes with it; what it said last is still on its way.
+    send("SIGKILL");
+    const end = () => resolve(code ?? signalBase + (signalNumbers[signal ?? ""] ?? 0));
+    child.once("close", end);
+    setTimeout(end, lastWords);
+  });
   const { input, resize } = terminal;
   const console: Console = {
     once,
