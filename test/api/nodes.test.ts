@@ -1,7 +1,7 @@
 /** Nodes that nobody hears of any more, and those that people take out of service. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { listAt, objectAt, textAt } from "../../src/kube/server/json.ts";
+import { listAt, numberAt, objectAt, textAt } from "../../src/kube/server/json.ts";
 import { eventually, startCluster, webManifest, withoutKubectl } from "./cluster.ts";
 
 test("a node that is lost takes no pods, its pods serve nobody, and it comes back without taints", async (t) => {
@@ -79,32 +79,33 @@ test("nodes are cordoned, tainted and drained", { skip: withoutKubectl }, async 
 test("a drain evicts pods, which their disruption budget must allow", {
   skip: withoutKubectl,
 }, async (t) => {
-  const { kubectl, tryKubectl, request } = await startCluster(t);
+  const { kubectl, tryKubectl, request, server } = await startCluster(t);
+  const budget = (minAvailable: number) => {
+    const spec = { minAvailable, selector: { matchLabels: { app: "web" } } };
+    return JSON.stringify({ apiVersion: "policy/v1", kind: "PodDisruptionBudget", metadata: { name: "web" }, spec });
+  };
+  const status = (name: string) =>
+    server.api.list("poddisruptionbudgets.policy").map((one) => numberAt(one, ["status", name]))[0];
   await kubectl(["apply", "-f", "-"], webManifest({ replicas: 2 }));
-  await kubectl(["create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2"]);
-  await kubectl(["rollout", "status", "deployment/web", "--timeout=20s"]);
-  const allowed = () => kubectl(["get", "pdb", "web", "-o", "jsonpath={.status.disruptionsAllowed}"]);
-  await eventually(
-    "both are healthy",
-    async () => (await kubectl(["get", "pdb", "web", "-o", "jsonpath={.status.currentHealthy}"])) === "2",
-  );
+  await kubectl(["apply", "-f", "-"], budget(2));
+  await eventually("both are healthy", () => status("currentHealthy") === 2);
   assert.match(
     await kubectl(["get", "pdb"]),
     /MIN AVAILABLE +MAX UNAVAILABLE +ALLOWED DISRUPTIONS[\s\S]*web +2 +N\/A +0/,
   );
-  const [pod] = (await kubectl(["get", "pods", "-o", "name"])).trim().split("\n");
+  const [pod] = server.api.list("pods");
   const evict = async () => {
-    const path = `/api/v1/namespaces/default/pods/${pod?.replace("pod/", "")}/eviction`;
+    const path = `/api/v1/namespaces/default/pods/${pod?.metadata.name}/eviction`;
     const answer = await request("POST", path, '{"deleteOptions":{"dryRun":["All"]}}');
     return { code: answer.status, text: answer.text };
   };
   const refused = await evict();
   assert.equal(refused.code, 429);
   assert.match(refused.text, /The disruption budget web needs 2 healthy pods and has 2 currently/);
-  await kubectl(["patch", "pdb", "web", "--type=merge", "-p", '{"spec":{"minAvailable":1}}']);
-  await eventually("one may go", async () => (await allowed()) === "1");
+  await kubectl(["apply", "-f", "-"], budget(1));
+  await eventually("one may go", () => status("disruptionsAllowed") === 1);
   assert.equal((await evict()).code, 201);
-  assert.equal(await allowed(), "1", "a rehearsal takes nothing from the budget");
+  assert.equal(status("disruptionsAllowed"), 1, "a rehearsal takes nothing from the budget");
   const drained = await tryKubectl(["drain", "node-a", "--timeout=20s", "-v=6"]);
   assert.match(drained.stderr, /POST.*eviction.*201 Created/, "kubectl evicts");
   const nodes = await kubectl(["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}"]);
