@@ -114,3 +114,20 @@ test("whatever ends the process, the kernel takes the tracing table away", async
   await gone;
   assert.doesNotMatch(node.exec("nft", ["list", "tables"]), /portolan-trace/);
 });
+
+test("a packet that nobody takes on a link is no difference, though bridges show it to their places", async () => {
+  const lost = async () => {
+    const result = await verified(await places(), { ...web, destination: parseAddress("10.3.0.1") });
+    assert.ok(result.comparison.kind === "agrees", formatVerification(result, String));
+    assert.equal(result.comparison.way.outcome.kind, "no neighbour");
+    return [...(result.accounts.get(server.namespace) ?? [])].map(({ hook }) => hook);
+  };
+  node.exec("ip", ["route", "add", "10.3.0.0/24", "via", "10.2.0.77"]);
+  assert.deepEqual(await lost(), []);
+  server.exec("ip", ["link", "add", "br0", "type", "bridge"]);
+  server.exec("ip", ["link", "set", "br0", "up"]);
+  server.exec("ip", ["link", "set", "eth0", "master", "br0"]);
+  server.sysctl("net/bridge/bridge-nf-call-iptables", 1);
+  node.exec("ip", ["neigh", "replace", "10.2.0.77", "lladdr", "02:00:00:00:00:77", "dev", "eth1", "nud", "permanent"]);
+  assert.deepEqual(await lost(), ["prerouting"]);
+});

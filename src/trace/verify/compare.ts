@@ -69,6 +69,7 @@ function compareEnds(
     const { parting, score } = partingOf(kernel, lines);
     if (parting === undefined) return { kind: "agrees", way: end };
     if (isSentOn(end, kernel, lines)) return { kind: "agrees", way: end, sentOn: end.state.place };
+    if (isAstray(end, kernel, lines)) return { kind: "agrees", way: end };
     // What it does not follow it says, and the kernel goes on. Of too many branches it names one for all.
     const { outcome } = end;
     const whole = parting.same >= parting.walk.length - 1;
@@ -81,19 +82,31 @@ function compareEnds(
 }
 
 /** Whether a walk is right as far as it goes, and a program that got the datagram then sent another one with the same bytes. */
-function isSentOn(
-  { outcome, state }: Ended,
-  kernel: ReadonlyMap<string, readonly string[]>,
-  walk: ReadonlyMap<string, readonly string[]>,
-): boolean {
+function isSentOn({ outcome, state }: Ended, kernel: Lines, walk: Lines): boolean {
   if (outcome.kind !== "delivered" || state.packet.protocol !== protocolNumber.udp) return false;
-  const begins = [...walk].every(([place, ours]) => {
+  const further: IpHook = "output";
+  return begins(kernel, walk) && kernel.get(state.place)?.[walk.get(state.place)?.length ?? 0] === further;
+}
+
+/** Whether a walk is right up to a link on which nobody takes the frame, which bridges then send out of all of their ports. */
+function isAstray({ outcome }: Ended, kernel: Lines, walk: Lines): boolean {
+  if (outcome.kind !== "no neighbour" || !begins(kernel, walk)) return false;
+  const taken: readonly string[] = ["input", "output"] satisfies IpHook[];
+  return [...kernel].every(
+    ([place, theirs]) => !theirs.slice(walk.get(place)?.length ?? 0).some((line) => taken.includes(line)),
+  );
+}
+
+/** Whether the kernel did what a walk says, and perhaps more. */
+function begins(kernel: Lines, walk: Lines): boolean {
+  return [...walk].every(([place, ours]) => {
     const theirs = kernel.get(place);
     return theirs === undefined || ours.every((line, i) => alike(theirs[i], line));
   });
-  const further: IpHook = "output";
-  return begins && kernel.get(state.place)?.[walk.get(state.place)?.length ?? 0] === further;
 }
+
+/** What happened at places, in lines. */
+type Lines = ReadonlyMap<string, readonly string[]>;
 
 /** Where they part first, if they do, and how many lines they share in all. */
 function partingOf(
@@ -186,6 +199,8 @@ export function linesOfWalk({ state, outcome }: Ended, start: string): ReadonlyM
   }
   const stopped = outcome.kind === "dropped" || outcome.kind === "rejected" || outcome.kind === "unknown";
   if (!stopped && !packed) {
+    // Where it is lost on a link, it is not told by which.
+    if (hook === "postrouting" && !("to" in outcome)) departed = true;
     leave(state.packet, hook === "postrouting" && "interface" in outcome ? ` by ${outcome.interface}` : "");
   }
   return places;
