@@ -28,7 +28,7 @@ export async function told(from: Host, to: string, port: number): Promise<Told> 
   const packet = { family: "IPv4", destination, protocol: 6, destinationPort: port } as const;
   const walked = walk(snapshot, { packet }, { answers: true });
   const summary = summaryOf(walked);
-  const attempt = await attemptTcp(from, { to: destination, port, timeout: summary === "delivered" ? 5000 : 500 });
+  const attempt = await attemptTcp(from, { to: destination, port, timeout: summary === "delivered" ? 5000 : 250 });
   const expected =
     summary === "delivered" ? ["answered"] : summary === "no socket" ? ["refused"] : ["silent", "failed"];
   assert.ok(
