@@ -281,10 +281,10 @@ export class Agent {
   }
 }
 
-/** Seconds that something may take. */
-const patience = Number(process.env.PATIENCE ?? 5);
+/** Seconds that something may take: generous, for a busy machine. */
+const patience = Number(process.env.PATIENCE ?? 15);
 
-/** Waits until something is so, five seconds at most or as many as variable PATIENCE of the environment says. */
+/** Waits until something is so, fifteen seconds at most or as many as variable PATIENCE of the environment says. */
 export async function eventually(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
   const end = Date.now() + 1000 * patience;
   while (!(await isSo())) {
