@@ -1,5 +1,5 @@
 /** A cluster for tests: the API server in this process, its controllers, nodes, and kubectl as a program. */
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -47,6 +47,19 @@ export function kubectlPrograms(): readonly string[] {
   const beside = "/usr/lib/google-cloud-sdk/bin";
   const others = existsSync(beside) ? readdirSync(beside).filter((name) => /^kubectl\.1\.\d+$/.test(name)) : [];
   return [...new Set([...found, ...named, ...others.map((name) => join(beside, name))])];
+}
+
+/** The newest kubectl of this machine, and its minor version: 20 of 1.20. */
+export function newestKubectl(): readonly [program: string, version: number] {
+  return kubectlPrograms()
+    .map((program) => [program, minorVersion(program)] as const)
+    .reduce((best, each) => (each[1] > best[1] ? each : best), ["kubectl", 0]);
+}
+
+function minorVersion(program: string): number {
+  const { stdout } = spawnSync(program, ["version", "--client", "-o", "json"], { encoding: "utf8" });
+  const { clientVersion } = JSON.parse(stdout) as { readonly clientVersion: { readonly minor: string } };
+  return Number.parseInt(clientVersion.minor, 10);
 }
 
 function isProgram(path: string): boolean {

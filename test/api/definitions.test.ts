@@ -34,7 +34,7 @@ test("the status is written by itself, versions are one object, and old ones war
   assert.deepEqual([after.status, after.spec.cronSpec, after.metadata.generation], [status, "* * * * *", 1]);
   const scale = JSON.parse((await cluster.request("GET", `${crontabs}/one/scale`)).text);
   assert.deepEqual([scale.spec, scale.status], [{ replicas: 1 }, { replicas: 2, selector: "app=one" }]);
-  assert.match(await cluster.kubectl(["get", "ct", "one"]), /one +\* \* \* \* \* +1 +True/);
+  assert.match(await cluster.kubectl(["get", "crontab", "one"]), /one +\* \* \* \* \* +1 +True/);
   const old = await cluster.request("GET", `${crontabs.replace("/v1/", "/v1beta1/")}/one`);
   assert.match(old.headers.get("warning") ?? "", /299 - "stable.example.com\/v1beta1 CronTab is deprecated"/);
   assert.equal(JSON.parse(old.text).apiVersion, "stable.example.com/v1beta1");

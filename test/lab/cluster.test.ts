@@ -92,7 +92,12 @@ test("kubectl creates, exposes, scales, explains, compares and deletes", async (
   assert.match(await lab.kubectl("describe", "service", "plain"), /Endpoints:\s+10\.244\./);
   assert.match(await lab.kubectl("get", "events"), /Started container/);
   await lab.kubectl("delete", "deployment,service", "plain");
-  await lab.kubectl("wait", "--for=delete", "pod", "-l", "app=plain", "--timeout=15s");
+  await eventually(
+    "its pods are gone",
+    () => lab.kubectl("get", "pods", "-l", "app=plain", "-o", "name"),
+    (names) => names === "",
+    15_000,
+  );
   assert.deepEqual(
     lab.namespaces().filter((name) => name.includes("-pod-default.")),
     [],

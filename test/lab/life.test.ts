@@ -88,9 +88,15 @@ describe("pods", { concurrency: 3 }, () => {
     await run("never", { command: ["sh", "-c", "seq 20000; exit 3"], restartPolicy: "Never" });
     await run("done", { command: ["true"], restartPolicy: "OnFailure" });
     await run("always", { command: ["sh", "-c", "exit 4"] });
-    await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/never", "--timeout=10s");
+    const isIn = (pod: string, phase: string) =>
+      eventually(
+        `pod ${pod} is ${phase}`,
+        () => lab.field(`pod ${pod}`, ".status.phase"),
+        (now) => now === phase,
+      );
+    await isIn("never", "Failed");
     assert.match(await lab.kubectl("logs", "never"), /^1\n.*\n20000\n$/s, "its log is whole when it has ended");
-    await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/done", "--timeout=10s");
+    await isIn("done", "Succeeded");
     assert.equal(await lab.field("pod never", `${container("main")}.state.terminated.exitCode`), "3");
     await eventually(
       "it restarts",
@@ -110,7 +116,11 @@ describe("pods", { concurrency: 3 }, () => {
       terminationGracePeriodSeconds: 1,
     });
     await lab.kubectl("wait", "--for=condition=Ready", "pod/init", "--timeout=10s");
-    assert.equal(readFileSync(file, "utf8"), "one\ntwo\nmain\n");
+    await eventually(
+      "all have written",
+      () => readFileSync(file, "utf8"),
+      (text) => text === "one\ntwo\nmain\n",
+    );
     await lab.kubectl("delete", "pod", "init");
   });
 

@@ -57,9 +57,7 @@ const probe = (path: string) => ({ httpGet: { path, port: 8080 }, periodSeconds:
  */
 export function testServices(mode: string, keepsSource = true): void {
   const lab = new TestLab();
-  const make = async (...objects: readonly object[]) => {
-    await lab.apply(objects.map((object) => JSON.stringify(object)).join("\n---\n"));
-  };
+  const make = (...objects: readonly object[]) => lab.make(...objects);
   const edit = (name: string, spec: object) =>
     lab.kubectl("patch", "service", name, "--type=merge", "-p", JSON.stringify({ spec }));
   const clusterIP = (name: string) => lab.field(`service ${name}`, ".spec.clusterIP");
@@ -419,15 +417,9 @@ export function testServices(mode: string, keepsSource = true): void {
           loadBalancerSourceRanges: ["172.20.0.2/32"],
         }),
       );
-      await lab.kubectl(
-        "patch",
-        "service",
-        "balanced",
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        '{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.20"}]}}}',
-      );
+      const status = { loadBalancer: { ingress: [{ ip: "203.0.113.20" }] } };
+      const balanced = JSON.parse(await lab.kubectl("get", "service", "balanced", "-o", "json")) as object;
+      await lab.replaceRaw("/api/v1/namespaces/default/services/balanced/status", { ...balanced, status });
       await isAnswer("outside", hostname("203.0.113.20"), "web-a", "web-b");
       if (keepsSource) assert.match(await lab.get("outside", "http://203.0.113.20/clientip"), /^172\.20\.0\.2:/);
       await edit("balanced", { loadBalancerSourceRanges: ["192.0.2.0/24"] });

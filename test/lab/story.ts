@@ -31,7 +31,7 @@ export async function answersTo(lab: TestLab, place: string, host: string, port:
 /** Starts a lab with two pods behind a Service, and plays with it in each of these modes. */
 export async function story(lab: TestLab, modes: readonly string[]) {
   await lab.lab("up");
-  await lab.apply(objects.map((object) => JSON.stringify(object)).join("\n---\n"));
+  await lab.make(...objects);
   await lab.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=20s");
   const answers: Record<string, readonly string[]> = {};
   for (const mode of modes) {

@@ -120,6 +120,17 @@ export class TestLab {
     expectSuccess("kubectl apply", await this.run(["kubectl", "apply", "-f", "-"], manifest));
   }
 
+  /** Applies objects. */
+  async make(...objects: readonly object[]): Promise<void> {
+    await this.apply(JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
+  }
+
+  /** Replaces an object, or a part of one, at its path. */
+  async replaceRaw(path: string, object: object): Promise<void> {
+    const argv = ["kubectl", "replace", "--raw", path, "-f", "-"];
+    expectSuccess("kubectl replace", await this.run(argv, JSON.stringify(object)));
+  }
+
   /** One field of an object. */
   async field(object: string, path: string, ...args: readonly string[]): Promise<string> {
     return this.kubectl("get", ...object.split(" "), "-o", `jsonpath={${path}}`, ...args);
