@@ -143,6 +143,23 @@ for (const [way, env] of Object.entries(ways)) {
   });
 }
 
+test("a server that stops ends the ports that are forwarded", { skip: withoutKubectl }, async (t) => {
+  const { kubectl, server } = await startCluster(t, { pods: access, nodes: ["node-a"] });
+  await kubectl(["run", "web", "--image=web"]);
+  await kubectl(["wait", "--for=condition=Ready", "pod/web", "--timeout=20s"]);
+  const child = spawn(newest, ["port-forward", "pod/web", ":80", "--address=127.0.0.1"], {
+    env: { PATH: process.env.PATH, HOME: "/nonexistent", KUBECONFIG: server.kubeconfig },
+  });
+  t.after(() => child.kill("SIGKILL"));
+  const [said] = (await once(child.stdout, "data")) as [Buffer];
+  assert.match(String(said), /Forwarding from/);
+  let stopped = false;
+  void server.stop().then(() => {
+    stopped = true;
+  });
+  await eventually("it has stopped", () => stopped, 5);
+});
+
 test("commands need the token, a WebSocket and a pod", async (t) => {
   const { server, request } = await startCluster(t, { pods: access, nodes: [] });
   const path = "/api/v1/namespaces/default/pods/web/exec?command=true";

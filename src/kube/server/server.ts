@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:https";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { type Prefix, parsePrefix } from "../../net/prefix.ts";
 import { formatHostPort } from "../../net/protocol.ts";
 import { Api } from "./api.ts";
@@ -93,7 +94,13 @@ export async function startApiServer(options: ApiServerOptions, signal?: AbortSi
     { cert, key, minVersion: "TLSv1.2", requestTimeout: 60_000, headersTimeout: 20_000 },
     handlers.request,
   );
-  server.on("upgrade", handlers.upgrade);
+  /** Connections that became something else, of which the server knows no more. */
+  const upgraded = new Set<Duplex>();
+  server.on("upgrade", (request, socket, head) => {
+    upgraded.add(socket);
+    socket.on("close", () => upgraded.delete(socket));
+    handlers.upgrade(request, socket, head);
+  });
   server.maxConnections = connectionLimit;
   // A client that breaks off is no error of the server.
   server.on("tlsClientError", (_, socket) => socket.destroy());
@@ -121,6 +128,7 @@ export async function startApiServer(options: ApiServerOptions, signal?: AbortSi
       const closed = once(server, "close");
       server.close();
       server.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
       await closed;
       store.close();
     })();
