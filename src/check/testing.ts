@@ -174,6 +174,16 @@ export function withNftables(
   return { nftables: { ...nftables, ...Object.fromEntries(lists) } };
 }
 
+/** A VXLAN that a node may have beside the links of {@link healthyNode}. */
+export const vxlan = {
+  ...healthyNode().links[1],
+  index: 7,
+  name: "flannel.1",
+  mtu: 1450,
+  kind: "vxlan",
+  details: { kind: "vxlan", id: 1, port: 8472, device: 2, learning: false },
+};
+
 /** The links of {@link healthyNode}, one of them changed. */
 export function withLink(name: string, change: object): Changes {
   return { links: healthyNode().links.map((each) => (each.name === name ? { ...each, ...change } : each)) };

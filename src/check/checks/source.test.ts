@@ -11,6 +11,7 @@ import {
   messages,
   service,
   setMark,
+  vxlan,
   withNftables,
 } from "../testing.ts";
 import { sourceAddress } from "./source-address.ts";
@@ -167,14 +168,6 @@ test("kube-proxy's and kubelet's bits are those of their own chains, in both var
 });
 
 test("a mark that stays on what a VXLAN carries is found", () => {
-  const vxlan = {
-    ...healthyNode().links[1],
-    index: 7,
-    name: "flannel.1",
-    mtu: 1450,
-    kind: "vxlan",
-    details: { kind: "vxlan", id: 1, port: 8472, device: 2, learning: false },
-  };
   const nodeWith = (rules: readonly string[], more: Changes = { links: [...healthyNode().links, vxlan] }) => {
     const chains = [{ name: "KUBE-POSTROUTING", rules }];
     const changes = { ...more, iptables: [{ family: "IPv4", name: "nat", chains }] };

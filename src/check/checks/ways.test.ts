@@ -6,7 +6,18 @@ import type { Snapshot } from "../../trace/snapshot/index.ts";
 import type { CheckedPod, ClusterObjects } from "../../trace/snapshot/objects.ts";
 import { findFaults } from "../check.ts";
 import { Facts, type PodInside } from "../facts.ts";
-import { found, healthyCluster, healthyNode, messages, nodeOf, podOf, service, slice, withLink } from "../testing.ts";
+import {
+  found,
+  healthyCluster,
+  healthyNode,
+  messages,
+  nodeOf,
+  podOf,
+  service,
+  slice,
+  vxlan,
+  withLink,
+} from "../testing.ts";
 
 const listening = { protocol: "TCP", address: parseAddress("0.0.0.0"), port: 8080 } as const;
 const inside = (sockets: PodInside["sockets"]): readonly PodInside[] => [
@@ -84,14 +95,6 @@ test("a static neighbour entry of a node is found, and flannel's that are not wh
   };
   assert.deepEqual(found({ neighbours: [neighbour] }), ["stale-neighbour: neighbour 192.0.2.12 on eth0"]);
   assert.deepEqual(found({ neighbours: [{ ...neighbour, state: "reachable" }] }), []);
-  const vxlan = {
-    ...healthyNode().links[1],
-    index: 7,
-    name: "flannel.1",
-    mtu: 1450,
-    kind: "vxlan",
-    details: { kind: "vxlan", id: 1, port: 8472, device: 2, learning: false },
-  };
   const links = healthyNode().links.map((link) => (link.kind === undefined ? link : { ...link, mtu: 1450 }));
   const flannel = { mac: "02:00:00:00:00:0b", publicIP: "192.0.2.12", vni: 1 };
   const nodes = healthyCluster().nodes.map((node) => (node.name === "node2" ? { ...node, flannel } : node));
@@ -125,7 +128,7 @@ test("pods' packets that are too long for the wire or the overlay are found", ()
     ),
     links: [
       ...healthyNode().links.map((link) => (link.kind === "veth" ? { ...link, mtu: 1450 } : link)),
-      { ...healthyNode().links[1], index: 7, name: "vx", kind: "vxlan", mtu, details },
+      { ...vxlan, name: "vx", mtu },
     ],
   });
   assert.deepEqual(found(overlay(1450)), []);
